@@ -1,0 +1,38 @@
+import { defineConfig } from "vitest/config";
+
+const integrationSetup = ["./shared/testing/src/vitest-setup.ts"];
+
+/** Three projects: `unit` needs nothing, `integration` a broker and a database, `e2e` whole processes. */
+export default defineConfig({
+  test: {
+    projects: [
+      {
+        test: {
+          name: "unit",
+          include: ["{shared,services,infra}/*/test/**/*.test.ts"],
+          exclude: ["**/*.integration.test.ts", "**/*.e2e.test.ts", "**/node_modules/**"],
+        },
+      },
+      {
+        test: {
+          name: "integration",
+          include: ["{shared,services,infra}/*/test/**/*.integration.test.ts"],
+          globalSetup: integrationSetup,
+          testTimeout: 30_000,
+          hookTimeout: 60_000,
+          maxWorkers: 4,
+        },
+      },
+      {
+        test: {
+          name: "e2e",
+          include: ["infra/e2e/test/**/*.e2e.test.ts"],
+          globalSetup: integrationSetup,
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+          fileParallelism: false,
+        },
+      },
+    ],
+  },
+});
