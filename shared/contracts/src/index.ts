@@ -1,2 +1,24 @@
 export { type ErrorCode, errorCatalogue, WarrenError, type WarrenErrorOptions } from "./errors.ts";
 export { type JobMessage, jobMessage, maxJobsPerMessage } from "./job-message.ts";
+export { type Money, money, moneyFromStripe, sameMoney } from "./money.ts";
+export {
+  emailAddress,
+  type Recipient,
+  recipient,
+  type SendTemplatePayload,
+  type SendTemplateResult,
+  sendTemplate,
+  sendTemplateJob,
+  sendTemplatePayload,
+  sendTemplateResult,
+} from "./notifications.ts";
+export {
+  type ConfirmYookassaPayload,
+  type ConfirmYookassaResult,
+  confirmYookassaJob,
+  confirmYookassaPayload,
+  confirmYookassaResult,
+  type YookassaEvent,
+  yookassaEvent,
+} from "./payments.ts";
+export { currentTemplateVersion, type TemplateData, type TemplateName, templateCatalogue } from "./templates.ts";
