@@ -1,0 +1,98 @@
+/** Stands in the place of what must not be logged. */
+export const redacted = "[redacted]";
+
+/** Deeper than this, a value is cut off: logs are for people. */
+const maxDepth = 6;
+
+/**
+ * Names whose values are never logged, at any depth and in any spelling (`rawBody`, `raw_body`, `raw-body`): payloads (they hold
+ * other people's data), and whatever lets somebody in or proves who somebody is.
+ */
+const forbiddenNames = new Set([
+  "apikey",
+  "authorization",
+  "body",
+  "connectionstring",
+  "cookie",
+  "credentials",
+  "data",
+  "databaseurl",
+  "amqpurl",
+  "passphrase",
+  "password",
+  "payload",
+  "privatekey",
+  "proxyauthorization",
+  "rawbody",
+  "setcookie",
+  "signature",
+  "smtpurl",
+  "xapikey",
+  "xtelegrambotapisecrettoken",
+]);
+
+const forbiddenParts = /secret|signature|password|passwd|token|credential|privatekey|apikey/;
+
+const urlCredentials = /([a-z][a-z0-9+.-]*:\/\/)[^\s/@]*:[^\s@]*@/gi;
+const bearer = /\b(bearer|basic)\s+[a-z0-9._~+/=-]{8,}/gi;
+
+/** Takes user names and passwords out of URLs, and tokens out of `Authorization` values, inside a text. */
+export function scrub(text: string): string {
+  if (!text.includes("://") && !/bearer|basic/i.test(text)) return text;
+  return text.replace(urlCredentials, `$1${redacted}@`).replace(bearer, `$1 ${redacted}`);
+}
+
+/** Whether a value under this name must not be logged. */
+export function isForbidden(name: string, extra: ReadonlySet<string>): boolean {
+  const plain = name.toLowerCase().replaceAll(/[-_]/g, "");
+  return forbiddenNames.has(plain) || forbiddenParts.test(plain) || extra.has(name);
+}
+
+/** A plain, bounded copy of `value` without anything that must not be logged. Errors become {@link describeError}. */
+export function redact(value: unknown, extra: ReadonlySet<string> = new Set(), depth = 0): unknown {
+  if (typeof value === "string") return scrub(value);
+  if (typeof value === "bigint") return value.toString();
+  if (typeof value !== "object" || value === null) return value;
+  if (value instanceof Error) return describeError(value, extra, depth);
+  if (value instanceof Date) return Number.isNaN(value.getTime()) ? "Invalid Date" : value.toISOString();
+  if (ArrayBuffer.isView(value)) return `[${value.byteLength} bytes]`;
+  if (depth >= maxDepth) return Array.isArray(value) ? "[array]" : "[object]";
+  if (Array.isArray(value)) return value.map((item) => redact(item, extra, depth + 1));
+  if (value instanceof Map || value instanceof Set) return `[${value.constructor.name} of ${value.size}]`;
+  return redactFields(value, extra, depth);
+}
+
+/** {@link redact} for the fields of an object. */
+export function redactFields(value: object, extra: ReadonlySet<string>, depth = 0): Record<string, unknown> {
+  const copy: Record<string, unknown> = {};
+  for (const [name, field] of Object.entries(value)) {
+    copy[name] = field !== undefined && isForbidden(name, extra) ? redacted : redact(field, extra, depth + 1);
+  }
+  return copy;
+}
+
+/** Fields of errors that are shown. A closed list: drivers hang rows, requests and whole connections on their errors. */
+const shownErrorFields = ["code", "retryable", "details", "errno", "syscall", "address", "port", "constraint", "table"];
+
+/** An error as it may be logged: type, message, stack, code and details, causes to a bounded depth. */
+export function describeError(
+  error: Error,
+  extra: ReadonlySet<string> = new Set(),
+  depth = 0,
+): Record<string, unknown> {
+  const description: Record<string, unknown> = {
+    type: error.name === "Error" ? error.constructor.name : error.name,
+    message: scrub(error.message),
+  };
+  for (const name of shownErrorFields) {
+    const field: unknown = Reflect.get(error, name);
+    if (field !== undefined) description[name] = redact(field, extra, depth + 1);
+  }
+  if (error.stack !== undefined) description["stack"] = scrub(error.stack);
+  if (depth >= maxDepth) return description;
+  if (error instanceof AggregateError) {
+    description["errors"] = error.errors.slice(0, 5).map((inner) => redact(inner, extra, depth + 1));
+  }
+  if (error.cause !== undefined) description["cause"] = redact(error.cause, extra, depth + 1);
+  return description;
+}
