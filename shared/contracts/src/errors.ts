@@ -20,7 +20,8 @@ export const errorCatalogue = {
     fix: "The message names the path to the field; correct the caller, or the schema together with its version.",
   },
   JOB_PAYLOAD_UNSERIALISABLE: {
-    meaning: "The payload cannot be written as JSON (a cycle, a BigInt, a character that JSON in Postgres cannot hold).",
+    meaning:
+      "The payload cannot be written as JSON (a cycle, a BigInt, a character that JSON in Postgres cannot hold).",
     fix: "Enqueue plain data: strings without U+0000, numbers, booleans, null, arrays and objects.",
   },
   JOB_RESULT_INVALID: {
@@ -48,7 +49,8 @@ export const errorCatalogue = {
     fix: "Read the error of the last attempt.",
   },
   JOB_BACKOFF_FAILED: {
-    meaning: "The job's own backoff function threw, or answered neither a delay nor `stop`; the default backoff was used.",
+    meaning:
+      "The job's own backoff function threw, or answered neither a delay nor `stop`; the default backoff was used.",
     fix: "Correct the function: it returns milliseconds from 0, or -1 or `stop`.",
   },
   JOB_TIMEOUT: {
@@ -64,15 +66,18 @@ export const errorCatalogue = {
     fix: "Deploy a worker that handles it, then enqueue it again.",
   },
   JOB_LEASE_LOST: {
-    meaning: "The worker did not beat for longer than its lease, so its jobs were given to others; the handler was aborted.",
+    meaning:
+      "The worker did not beat for longer than its lease, so its jobs were given to others; the handler was aborted.",
     fix: "Look for a blocked event loop, a suspended process or a lost database connection on that worker.",
   },
   JOB_WORKER_STOPPING: {
-    meaning: "The worker is shutting down and its time to finish is over; the job goes to another one, no attempt is lost.",
+    meaning:
+      "The worker is shutting down and its time to finish is over; the job goes to another one, no attempt is lost.",
     fix: "Nothing; raise WARREN_SHUTDOWN_TIMEOUT_MS if handlers need longer to finish.",
   },
   JOB_COMPLETION_ROLLED_BACK: {
-    meaning: "The handler completed its job inside a transaction that was then rolled back, and returned without an error.",
+    meaning:
+      "The handler completed its job inside a transaction that was then rolled back, and returned without an error.",
     fix: "Let the error that rolled the transaction back reach Warren; the job is retried.",
   },
   JOB_COMPLETED_TWICE: {
@@ -140,6 +145,55 @@ export const errorCatalogue = {
   PAYMENT_ANSWER_INVALID: {
     meaning: "The payment provider answered something that is not the documented object.",
     fix: "Check the API's base URL and version; then retry the job.",
+  },
+  WEBHOOK_SOURCE_UNKNOWN: {
+    meaning: "No webhook source of that name is configured.",
+    fix: "Compare the URL at the provider with the names in WARREN_SOURCES and WARREN_SOURCE_<NAME>.",
+  },
+  WEBHOOK_NOT_AUTHENTIC: {
+    meaning: "The request does not prove that it comes from the source's provider.",
+    fix: "Compare the source's secrets (or address ranges) with the provider's page; the stored request keeps the exact cause.",
+  },
+  WEBHOOK_BODY_TOO_LARGE: {
+    meaning: "More bytes arrived than the source takes.",
+    fix: "Raise the source's maxBodyBytes, or have the provider send less.",
+  },
+  WEBHOOK_BODY_INCOMPLETE: {
+    meaning: "The connection ended, or stalled too long, before the whole body had arrived.",
+    fix: "Send the request again; if it goes on, look at the proxies in between.",
+  },
+  WEBHOOK_BODY_MALFORMED: {
+    meaning: "The request is authentic, but its body is not what the provider documents.",
+    fix: "Check that the source's provider is the one that sends; the stored request keeps the exact bytes.",
+  },
+  WEBHOOK_ENCODING_UNSUPPORTED: {
+    meaning:
+      "The body is compressed. Warren verifies and keeps the bytes as they were signed, so it takes none but identity.",
+    fix: "Send the body without Content-Encoding.",
+  },
+  WEBHOOK_CONTENT_TYPE_UNSUPPORTED: {
+    meaning: "The source does not take this content type.",
+    fix: "Add the type to the source's contentTypes, or set the provider to JSON.",
+  },
+  WEBHOOK_SECRETS_NOT_CURRENT: {
+    meaning: "None of the source's secrets is within its notBefore and notAfter.",
+    fix: "Give the source a current secret; senders that retry are then served.",
+  },
+  WEBHOOK_STORE_UNAVAILABLE: {
+    meaning: "The request could not be stored just now, so it was not accepted.",
+    fix: "Nothing to do for the sender but to retry; look at the database's health.",
+  },
+  WEBHOOK_OVERLOADED: {
+    meaning: "More requests are in flight than this process takes.",
+    fix: "Retry after the given seconds; run another ingress, or raise WARREN_MAX_IN_FLIGHT.",
+  },
+  HTTP_NOT_FOUND: {
+    meaning: "There is nothing at this path for this method.",
+    fix: "Webhooks are taken at POST /webhooks/<source>.",
+  },
+  HTTP_BAD_REQUEST: {
+    meaning: "The request is not valid HTTP for this path.",
+    fix: "The detail names the part that is wrong.",
   },
 } as const satisfies Record<string, { readonly meaning: string; readonly fix: string }>;
 

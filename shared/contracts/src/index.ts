@@ -22,3 +22,12 @@ export {
   yookassaEvent,
 } from "./payments.ts";
 export { currentTemplateVersion, type TemplateData, type TemplateName, templateCatalogue } from "./templates.ts";
+export {
+  type RejectionCause,
+  rejectionCause,
+  sourceName,
+  type WebhookReceipt,
+  type WebhookStatus,
+  webhookReceipt,
+  webhookStatus,
+} from "./webhooks.ts";
