@@ -58,8 +58,14 @@ export function redact(value: unknown, extra: ReadonlySet<string> = new Set(), d
   if (ArrayBuffer.isView(value)) return `[${value.byteLength} bytes]`;
   if (depth >= maxDepth) return Array.isArray(value) ? "[array]" : "[object]";
   if (Array.isArray(value)) return value.map((item) => redact(item, extra, depth + 1));
-  if (value instanceof Map || value instanceof Set) return `[${value.constructor.name} of ${value.size}]`;
+  if (!isPlain(value)) return `[${value.constructor.name}]`;
   return redactFields(value, extra, depth);
+}
+
+/** Class instances (sockets, pools, requests) are named, not walked through. */
+function isPlain(value: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === Object.prototype || prototype === null;
 }
 
 /** {@link redact} for the fields of an object. */
