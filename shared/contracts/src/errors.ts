@@ -96,6 +96,18 @@ export const errorCatalogue = {
     meaning: "An unexpected failure inside Warren.",
     fix: "Read the cause in the log under the same correlation id and report it.",
   },
+  LOCAL_BROKER_MISSING: {
+    meaning: "A private RabbitMQ node was asked for, and RabbitMQ is not installed on this machine.",
+    fix: "Install it (Debian, Ubuntu: `apt-get install rabbitmq-server`; macOS: `brew install rabbitmq`), or set AMQP_URL.",
+  },
+  LOCAL_PORT_TAKEN: {
+    meaning: "Another program listens on a port that a local server needs.",
+    fix: "Stop that program (`ss -ltnp` names it), or give the server another port.",
+  },
+  LOCAL_SERVER_FAILED: {
+    meaning: "A private RabbitMQ or Postgres could not be started on this machine.",
+    fix: "The message carries the end of the server's own log: a full disk, a missing right or damaged data is named there.",
+  },
   TEMPLATE_UNKNOWN: {
     meaning: "A message names a template, or a version of it, that this build does not have.",
     fix: "Deploy the build that has it, or correct the name; then retry the job.",
