@@ -117,7 +117,8 @@ export const errorCatalogue = {
     fix: "Read the broker's reply in the cause: usually a missing permission or a limit of the broker.",
   },
   AMQP_TOPOLOGY_MISMATCH: {
-    meaning: "A queue or an exchange exists in the broker with other arguments than declared; AMQP cannot change them in place.",
+    meaning:
+      "A queue or an exchange exists in the broker with other arguments than declared; AMQP cannot change them in place.",
     fix: "Stop the workers of that queue and run the command in the message: `npm run warren -- topology migrate <queue>` keeps its messages.",
   },
   AMQP_TOPOLOGY_CONFLICT: {
@@ -177,6 +178,10 @@ export const errorCatalogue = {
     meaning:
       "Nobody knows whether an earlier attempt was delivered, and the channel's policy leaves the decision to a person.",
     fix: "Look the message up at the provider, then resolve the delivery as accepted or retry the job.",
+  },
+  DELIVERY_UNKNOWN: {
+    meaning: "The connection broke after a message was handed over, so it may have been delivered or not.",
+    fix: "Nothing to do: the channel's policy decides whether it is sent again under the same Message-ID.",
   },
   DELIVERY_FENCED: {
     meaning: "A newer attempt of the same job has taken the delivery over.",

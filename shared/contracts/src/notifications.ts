@@ -31,8 +31,10 @@ export const sendTemplatePayload = z.object({
 
 /** Result of the job `notifications.send-template`. */
 export const sendTemplateResult = z.object({
-  deliveryId: z.uuid(),
+  channel: z.literal("email"),
+  /** `accepted_before`: an earlier attempt had sent it; `given_up`: nobody knows, and the channel's policy is not to ask or resend. */
   outcome: z.enum(["accepted", "accepted_before", "given_up"]),
+  /** The `Message-ID` header of the mail. */
   messageId: z.string(),
 });
 
