@@ -150,8 +150,6 @@ function run(texts: CompiledTexts, context: object, template: string, version: n
 /** Two engines over one set of helpers: html escapes what it inserts, subject and text do not. */
 function createEngine(formats: Formats, layouts: ReadonlyMap<string, string>) {
   const engine = Handlebars.create();
-  const locale = (options: Handlebars.HelperOptions): string =>
-    String((options.data as { root: { locale: string } }).root.locale);
   const helpers: Record<string, Handlebars.HelperDelegate> = {
     money: (amount: { value: string; currency: string }, options: Handlebars.HelperOptions) =>
       formats.money(locale(options), amount),
@@ -175,4 +173,9 @@ function createEngine(formats: Formats, layouts: ReadonlyMap<string, string>) {
       html: engine.compile(source.html, rules),
     }),
   };
+}
+
+/** The locale of the message being rendered: part of every context. */
+function locale(options: Handlebars.HelperOptions): string {
+  return (options.data as { root: { locale: string } }).root.locale;
 }
