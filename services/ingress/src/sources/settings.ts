@@ -1,0 +1,51 @@
+import { sourceName } from "@warren/contracts";
+import { z } from "zod";
+import { type ProviderName, providerNames } from "./providers.ts";
+
+const moment = z.iso.datetime({ offset: true, error: 'expected a time such as "2026-11-01T00:00:00Z"' });
+
+/** A secret: its text, or where to read it. Give a new and an old one overlapping times to rotate without refusing anything. */
+const secretSetting = z.union([
+  z.string(),
+  z
+    .strictObject({
+      value: z.string().optional(),
+      /** A file that holds the secret; blanks and line ends around it are dropped. */
+      file: z.string().optional(),
+      /** The environment variable that holds it. */
+      env: z.string().optional(),
+      notBefore: moment.optional(),
+      notAfter: moment.optional(),
+    })
+    .refine(
+      (secret) => [secret.value, secret.file, secret.env].filter((text) => text !== undefined).length === 1,
+      "give exactly one of value, file and env",
+    ),
+]);
+
+export type SecretSetting = z.infer<typeof secretSetting>;
+
+const mebibyte = 1_048_576;
+
+/** One source as configured. */
+export const sourceSettings = z.strictObject({
+  provider: z.enum(providerNames satisfies [ProviderName, ...ProviderName[]], {
+    error: `expected one of ${providerNames.join(", ")}`,
+  }),
+  secrets: z.array(secretSetting).default([]),
+  /** Settings of the provider, see `src/verify/options.ts`. */
+  options: z.record(z.string(), z.unknown()).default({}),
+  /** Largest body in bytes, as received. Default 1 MiB. */
+  maxBodyBytes: z
+    .int()
+    .min(1)
+    .max(64 * mebibyte)
+    .default(mebibyte),
+  /** Media types taken, such as `application/json`, `text/*`, `application/*+json` or `*`. Default: the provider's. */
+  contentTypes: z.array(z.string().min(1)).min(1).optional(),
+});
+
+export type SourceSettings = z.infer<typeof sourceSettings>;
+
+/** The content of WARREN_SOURCES: sources by name. */
+export const sourcesSettings = z.record(sourceName, sourceSettings);

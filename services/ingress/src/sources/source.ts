@@ -1,0 +1,44 @@
+import type { Secret, Verify } from "../verify/verdict.ts";
+import type { ProviderName } from "./providers.ts";
+
+/** One configured sender of webhooks, ready to judge requests. */
+export interface Source {
+  readonly name: string;
+  readonly provider: ProviderName;
+  readonly verify: Verify;
+  readonly secrets: readonly Secret[];
+  /** Largest body in bytes, as received. */
+  readonly maxBodyBytes: number;
+  /** Whether a `Content-Type` header is one that the source takes. A request without the header is taken: it claims nothing. */
+  readonly takesContentType: (header: string | undefined) => boolean;
+  /** What an accepted or duplicate request is answered with. */
+  readonly ackStatus: 200 | 202;
+}
+
+export type Sources = ReadonlyMap<string, Source>;
+
+/** Spellings of `Content-Type` whose verdict is remembered; a sender uses one or two. */
+const rememberedSpellings = 100;
+
+/** `patterns`: media types, `type/*`, `application/*+json`, or `*` for any. */
+export function contentTypeRule(patterns: readonly string[]): (header: string | undefined) => boolean {
+  if (patterns.includes("*")) return () => true;
+  const rules = patterns.map((pattern) => {
+    const [start = "", end = ""] = pattern.toLowerCase().split("*");
+    const wild = pattern.includes("*");
+    return (type: string) =>
+      wild ? type.length > start.length + end.length && type.startsWith(start) && type.endsWith(end) : type === start;
+  });
+  const remembered = new Map<string, boolean>();
+  return (header) => {
+    if (header === undefined) return true;
+    let takes = remembered.get(header);
+    if (takes === undefined) {
+      const type = (header.split(";")[0] ?? "").trim().toLowerCase();
+      takes = rules.some((rule) => rule(type));
+      if (remembered.size >= rememberedSpellings) remembered.clear();
+      remembered.set(header, takes);
+    }
+    return takes;
+  };
+}

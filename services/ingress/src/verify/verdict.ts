@@ -1,0 +1,63 @@
+import type { KeyObject } from "node:crypto";
+import type { RejectionCause } from "@warren/contracts";
+
+/** What a verifier sees of one received HTTP call: nothing parsed, nothing decoded. */
+export interface WebhookRequest {
+  readonly method: string;
+  /** Path and query as they stood in the request line. */
+  readonly url: string;
+  /** Names and values in turn, in the order and case received (`IncomingMessage.rawHeaders`). */
+  readonly rawHeaders: readonly string[];
+  readonly body: Buffer;
+  /** The sender's address as far as trusted proxies tell it. */
+  readonly clientAddress: string | undefined;
+}
+
+/** An authentic request, with what its provider says about the event. */
+export interface Verified {
+  readonly kind: "verified";
+  /** The same for every delivery of one event and different for any other event of the source. */
+  readonly dedupeKey: string;
+  /** The provider's own id of the event, where it has one. */
+  readonly eventId: string | undefined;
+  readonly eventType: string | undefined;
+  /** The parsed body, when the verifier had to parse it. */
+  readonly parsed?: unknown;
+}
+
+export interface Rejected {
+  readonly kind: "rejected";
+  readonly cause: RejectionCause;
+}
+
+/** `unavailable`: our own configuration cannot judge the request now, so the sender should come again. */
+export type Verdict = Verified | Rejected | { readonly kind: "unavailable" };
+
+/** Judges a request. Total and pure: never throws, whatever the request holds, and takes time linear in its size. */
+export type Verify = (request: WebhookRequest, secrets: readonly Secret[], nowMs: number) => Verdict;
+
+/** A key that is good for a time. Two with overlapping times make a rotation that refuses nothing. */
+export interface Secret {
+  readonly key: KeyObject;
+  /** First and last millisecond (Unix time) at which the secret is good. Default: always. */
+  readonly notBeforeMs: number;
+  readonly notAfterMs: number;
+}
+
+export function isCurrent(secret: Secret, nowMs: number): boolean {
+  return nowMs >= secret.notBeforeMs && nowMs <= secret.notAfterMs;
+}
+
+const rejections = new Map<RejectionCause, Rejected>();
+
+/** One frozen object a cause: a flood of forgeries allocates nothing for its verdicts. */
+export function rejected(cause: RejectionCause): Rejected {
+  let verdict = rejections.get(cause);
+  if (verdict === undefined) {
+    verdict = Object.freeze({ kind: "rejected", cause });
+    rejections.set(cause, verdict);
+  }
+  return verdict;
+}
+
+export const unavailable: Verdict = Object.freeze({ kind: "unavailable" });
