@@ -80,10 +80,6 @@ export const errorCatalogue = {
       "The handler completed its job inside a transaction that was then rolled back, and returned without an error.",
     fix: "Let the error that rolled the transaction back reach Warren; the job is retried.",
   },
-  JOB_COMPLETED_TWICE: {
-    meaning: "The handler called `complete` more than once in the same attempt.",
-    fix: "Complete once, in the transaction that holds the job's effects.",
-  },
   JOB_UNDELIVERABLE: {
     meaning: "Messages naming this job hit the broker's delivery limit again and again before any worker claimed it.",
     fix: "Look for workers that die on receiving it; enqueue it again when they are mended.",
