@@ -1,7 +1,20 @@
-import { serversFromEnvironment } from "./servers.ts";
+import { provideServers, serversFromEnvironment } from "./servers.ts";
+import { chooseSubstrate, startPrivateBroker, startPrivateDatabase } from "./substrate.ts";
 
-/** Vitest's `globalSetup`: one broker and one database for the whole run. */
-export async function setup(): Promise<void> {
-  if (serversFromEnvironment() !== undefined) return;
-  throw new Error("set WARREN_TEST_AMQP_URL, WARREN_TEST_RABBITMQ_MANAGEMENT_URL and WARREN_TEST_DATABASE_URL");
+/**
+ * Vitest's `globalSetup`: one broker and one database for the whole run, which each test cuts its own world from. Those that
+ * WARREN_TEST_* name, else containers, else processes of this machine (see `chooseSubstrate`).
+ */
+export async function setup(): Promise<(() => Promise<void>) | undefined> {
+  if (serversFromEnvironment() !== undefined) return undefined;
+  const substrate = await chooseSubstrate();
+  await using stack = new AsyncDisposableStack();
+  const [broker, database] = await Promise.all([
+    startPrivateBroker().then((started) => stack.use(started)),
+    startPrivateDatabase().then((started) => stack.use(started)),
+  ]);
+  provideServers({ amqpUrl: broker.amqpUrl, managementUrl: broker.managementUrl, databaseUrl: database.url });
+  process.stderr.write(`[test servers: ${substrate}, RabbitMQ ${broker.version}, PostgreSQL ${database.version}]\n`);
+  const held = stack.move();
+  return () => held.disposeAsync();
 }

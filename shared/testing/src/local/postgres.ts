@@ -5,7 +5,8 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
-import { Client } from "pg";
+import type { Database } from "../broker-and-database.ts";
+import { ask } from "./ask.ts";
 import { freePort, LocalServerError, requireFreePort } from "./ports.ts";
 import { findOnPath, type RunAs, spawnTied, type TiedProcess, userFlags } from "./tied-process.ts";
 
@@ -21,25 +22,13 @@ export interface LocalPostgresOptions {
 }
 
 /** A private PostgreSQL server on this machine; user `postgres`, no password, reachable from this machine only. */
-export interface LocalPostgres extends AsyncDisposable {
-  /** URL of the database `postgres`. */
-  readonly url: string;
-  readonly port: number;
-  readonly version: string;
+export interface LocalPostgres extends Database {
   readonly logFile: string;
+  /** Process id of the server that runs now, or ran last. */
+  pid(): number;
   running(): boolean;
   /** Settles when the server that runs now has ended, asked or not. */
   exited(): Promise<void>;
-  /** `kill -9` of the postmaster and its backends; settles when all are gone. */
-  kill(): Promise<void>;
-  /** Fast shutdown: sessions are ended, everything committed is kept. Idempotent. */
-  stop(): Promise<void>;
-  /** Starts it again on the same data and port, after `kill` or `stop`. */
-  start(): Promise<void>;
-  /** `stop` and `start`. */
-  restart(): Promise<void>;
-  pause(): void;
-  resume(): void;
 }
 
 /**
@@ -81,6 +70,7 @@ export async function startLocalPostgres(options: LocalPostgresOptions): Promise
     port,
     logFile,
     version: await ask(url, "show server_version"),
+    pid: () => postmaster.pid,
     running: () => postmaster.running(),
     exited: async () => {
       await postmaster.exited;
@@ -92,8 +82,8 @@ export async function startLocalPostgres(options: LocalPostgresOptions): Promise
       await stop();
       await start();
     },
-    pause: () => postmaster.signal("SIGSTOP"),
-    resume: () => postmaster.signal("SIGCONT"),
+    pause: async () => postmaster.signal("SIGSTOP"),
+    resume: async () => postmaster.signal("SIGCONT"),
     [Symbol.asyncDispose]: stop,
   };
 }
@@ -218,7 +208,7 @@ async function startServer(server: Server): Promise<TiedProcess> {
       args: ["-D", server.data, "-p", String(server.port), ...settings],
       env: environment,
       cwd: "/",
-      logFile: server.logFile,
+      output: { file: server.logFile },
       ...(server.runAs === undefined ? {} : { runAs: server.runAs }),
     });
     if (await ready(server, postmaster, deadline)) return postmaster;
@@ -248,18 +238,6 @@ async function ready(server: Server, postmaster: TiedProcess, deadline: number):
     }
   }
   return false;
-}
-
-async function ask(url: string, statement: string): Promise<string> {
-  const client = new Client({ connectionString: url, connectionTimeoutMillis: 5000 });
-  client.on("error", () => undefined);
-  try {
-    await client.connect();
-    const { rows } = await client.query<string[]>({ text: statement, rowMode: "array" });
-    return rows[0]?.[0] ?? "";
-  } finally {
-    await client.end();
-  }
 }
 
 async function killAll(postmaster: TiedProcess): Promise<void> {

@@ -4,6 +4,7 @@ import { chmod, mkdir, readFile, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
+import { type Broker, memoryLimits } from "../broker-and-database.ts";
 import { Management } from "../management.ts";
 import { accepts, freePort, LocalServerError, requireFreePort } from "./ports.ts";
 import { findOnPath, spawnTied, type TiedProcess } from "./tied-process.ts";
@@ -21,29 +22,14 @@ export interface LocalRabbitOptions {
 }
 
 /** A private RabbitMQ node on this machine, with the management plugin; user and password are `guest`. */
-export interface LocalRabbit extends AsyncDisposable {
-  readonly amqpUrl: string;
-  readonly managementUrl: string;
-  readonly amqpPort: number;
+export interface LocalRabbit extends Broker {
   readonly managementPort: number;
-  readonly version: string;
   readonly logFile: string;
+  /** Process id of the server that runs now, or ran last. */
+  pid(): number;
   running(): boolean;
   /** Settles when the node that runs now has ended, asked or not. */
   exited(): Promise<void>;
-  /** `kill -9`; settles when the process is gone. */
-  kill(): Promise<void>;
-  /** Orderly stop; the data stays. Idempotent. */
-  stop(): Promise<void>;
-  /** Starts it again on the same data and ports, after `kill` or `stop`. */
-  start(): Promise<void>;
-  /** `stop` and `start`. */
-  restart(): Promise<void>;
-  /** Freezes the process, as a machine that hangs: connections stay open and nothing answers. */
-  pause(): void;
-  resume(): void;
-  /** Raises or clears the memory alarm: publishers are told `connection.blocked`, or `unblocked`. */
-  memoryAlarm(on: boolean): Promise<void>;
 }
 
 /** The folder with RabbitMQ's own scripts, or `undefined` when it is not installed. */
@@ -93,6 +79,7 @@ export async function startLocalRabbit(options: LocalRabbitOptions): Promise<Loc
     managementPort: ports.management,
     version: await new Management(node.managementUrl).version(),
     logFile: node.logFile,
+    pid: () => processes.broker.pid,
     running: () => processes.broker.running(),
     exited: async () => {
       await processes.broker.exited;
@@ -104,8 +91,8 @@ export async function startLocalRabbit(options: LocalRabbitOptions): Promise<Loc
       await stop("SIGTERM");
       await start();
     },
-    pause: () => processes.broker.signal("SIGSTOP"),
-    resume: () => processes.broker.signal("SIGCONT"),
+    pause: async () => processes.broker.signal("SIGSTOP"),
+    resume: async () => processes.broker.signal("SIGCONT"),
     memoryAlarm: (on) => setMemoryAlarm(node, on),
     [Symbol.asyncDispose]: () => stop("SIGTERM"),
   };
@@ -141,8 +128,9 @@ async function prepareFolder(dataDir: string, ports: Ports): Promise<NodeJS.Proc
     `listeners.tcp.1 = 127.0.0.1:${ports.amqp}`,
     "management.tcp.ip = 127.0.0.1",
     `management.tcp.port = ${ports.management}`,
-    "log.console = false",
-    "log.file.level = info",
+    "log.console = true",
+    "log.console.level = info",
+    "log.file = false",
     "",
   ];
   await Promise.all([
@@ -173,7 +161,7 @@ async function prepareFolder(dataDir: string, ports: Ports): Promise<NodeJS.Proc
 async function startNode(node: Node): Promise<Processes> {
   await requireFreePort(node.ports.amqp, "RabbitMQ");
   await requireFreePort(node.ports.management, "RabbitMQ's management plugin");
-  const common = { env: node.env, cwd: node.dataDir, logFile: node.logFile };
+  const common = { env: node.env, cwd: node.dataDir, output: { file: node.logFile } };
   // Erlang would start epmd as a daemon that stays behind for ever.
   const epmd = await spawnTied({ ...common, command: findOnPath("epmd") ?? "epmd", args: [] });
   const broker = await spawnTied({
@@ -229,9 +217,8 @@ async function endProcess(process: TiedProcess, signal: "SIGTERM" | "SIGKILL"): 
   }
 }
 
-/** The limit is set to next to nothing and back to the default (0.4 of the machine's memory in 3.x, 0.6 in 4.x). */
 async function setMemoryAlarm(node: Node, on: boolean): Promise<void> {
-  const limit = on ? "0.0000001" : "0.4";
+  const limit = on ? memoryLimits.alarm : memoryLimits.normal;
   await promisify(execFile)(join(node.scripts, "rabbitmqctl"), ["set_vm_memory_high_watermark", limit], {
     env: node.env,
     cwd: node.dataDir,

@@ -1,14 +1,15 @@
 import { type ChildProcess, spawn } from "node:child_process";
 import { accessSync, closeSync, constants, openSync } from "node:fs";
 import { delimiter, join } from "node:path";
+import { createInterface } from "node:readline";
 
 export interface TiedProcessOptions {
   readonly command: string;
   readonly args: readonly string[];
   readonly env: NodeJS.ProcessEnv;
   readonly cwd: string;
-  /** Standard output and error are appended to this file. */
-  readonly logFile: string;
+  /** Where standard output and error go: to the end of a file, or line by line to a function. */
+  readonly output: { readonly file: string } | { readonly onLine: (line: string) => void };
   /** Run as this user. Only root may ask for it, and only where `setpriv` exists. */
   readonly runAs?: RunAs;
 }
@@ -30,8 +31,8 @@ export interface TiedProcess {
   readonly pid: number;
   /** Settles when the process is gone; never rejects. */
   readonly exited: Promise<Exit>;
-  running(): boolean;
-  signal(name: NodeJS.Signals): void;
+  running(this: void): boolean;
+  signal(this: void, name: NodeJS.Signals): void;
 }
 
 /**
@@ -44,7 +45,8 @@ export async function spawnTied(options: TiedProcessOptions): Promise<TiedProces
   if (options.runAs !== undefined && setpriv === undefined) {
     throw new Error("setpriv (util-linux) is needed to run a server as another user than root");
   }
-  const log = openSync(options.logFile, "a");
+  const { output } = options;
+  const log = "file" in output ? openSync(output.file, "a") : "pipe";
   try {
     const child = spawn(
       setpriv ?? options.command,
@@ -53,11 +55,12 @@ export async function spawnTied(options: TiedProcessOptions): Promise<TiedProces
         : ["--pdeathsig=KILL", ...userFlags(options.runAs), "--", options.command, ...options.args],
       { env: options.env, cwd: options.cwd, stdio: ["ignore", log, log], detached: true },
     );
+    if ("onLine" in output) forward(child, output.onLine);
     const pid = await spawned(child);
     if (setpriv === undefined) watch(pid);
     return tie(child, pid);
   } finally {
-    closeSync(log);
+    if (typeof log === "number") closeSync(log);
   }
 }
 
@@ -80,6 +83,12 @@ export function userFlags(user: RunAs | undefined): readonly string[] {
   if (user === undefined) return [];
   const capabilities = user.passFolders ? ["--inh-caps=+dac_override", "--ambient-caps=+dac_override"] : [];
   return [`--reuid=${user.uid}`, `--regid=${user.gid}`, "--clear-groups", ...capabilities];
+}
+
+function forward(child: ChildProcess, onLine: (line: string) => void): void {
+  for (const stream of [child.stdout, child.stderr]) {
+    if (stream !== null) createInterface({ input: stream }).on("line", onLine);
+  }
 }
 
 function spawned(child: ChildProcess): Promise<number> {

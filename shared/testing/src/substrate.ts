@@ -1,0 +1,77 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type { Broker, Database } from "./broker-and-database.ts";
+import { dockerAnswers, imageAvailable } from "./docker/engine.ts";
+import { postgresImage, startDockerPostgres } from "./docker/postgres.ts";
+import { rabbitImage, startDockerRabbit } from "./docker/rabbit.ts";
+import { LocalServerError } from "./local/ports.ts";
+import { startLocalPostgres } from "./local/postgres.ts";
+import { findRabbit, startLocalRabbit } from "./local/rabbit.ts";
+
+/** What test servers are made of: containers, or processes of this machine. */
+export type Substrate = "docker" | "local";
+
+const variable = "WARREN_TEST_SUBSTRATE";
+
+/**
+ * WARREN_TEST_SUBSTRATE where it is set (`docker` or `local`); else `docker` when an engine answers and has or can pull the images;
+ * else `local`. The choice is kept in that variable, so that all processes of a test run agree.
+ */
+export async function chooseSubstrate(env: NodeJS.ProcessEnv = process.env): Promise<Substrate> {
+  const wanted = env[variable];
+  if (wanted === "docker" || wanted === "local") return wanted;
+  if (wanted !== undefined && wanted !== "") {
+    throw new LocalServerError("CONFIG_INVALID", `${variable} must be "docker" or "local", not "${wanted}"`);
+  }
+  const substrate = (await dockerUsable()) ? "docker" : "local";
+  env[variable] = substrate;
+  return substrate;
+}
+
+async function dockerUsable(): Promise<boolean> {
+  if (!(await dockerAnswers())) return false;
+  const images = await Promise.all([imageAvailable(rabbitImage()), imageAvailable(postgresImage())]);
+  // Without the images and without a local broker, let Docker say which image it cannot pull.
+  return images.every(Boolean) || findRabbit() === undefined;
+}
+
+/** Tests lose nothing by it: what a killed server wrote survives as long as the machine does. */
+const testSettings = { fsync: "off", full_page_writes: "off", autovacuum: "on" } as const;
+
+/** Starts a RabbitMQ that belongs to the caller alone: it may be killed, frozen and restarted. Takes two to seven seconds. */
+export async function startPrivateBroker(): Promise<Broker> {
+  if ((await chooseSubstrate()) === "docker") return startDockerRabbit();
+  const folder = await mkdtemp(join(tmpdir(), "warren-rabbit-"));
+  const rabbit = await startLocalRabbit({ dataDir: folder }).catch(async (error: unknown) => {
+    await rm(folder, { recursive: true, force: true });
+    throw error;
+  });
+  return {
+    ...rabbit,
+    // Nobody needs its data any more, and an orderly stop takes seconds.
+    [Symbol.asyncDispose]: async () => {
+      await rabbit.kill();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Starts a PostgreSQL that belongs to the caller alone: it may be killed, frozen and restarted. Takes about a second. */
+export async function startPrivateDatabase(): Promise<Database> {
+  if ((await chooseSubstrate()) === "docker") return startDockerPostgres({ settings: testSettings });
+  const folder = await mkdtemp(join(tmpdir(), "warren-postgres-"));
+  const postgres = await startLocalPostgres({ dataDir: folder, settings: testSettings }).catch(
+    async (error: unknown) => {
+      await rm(folder, { recursive: true, force: true });
+      throw error;
+    },
+  );
+  return {
+    ...postgres,
+    [Symbol.asyncDispose]: async () => {
+      await postgres.kill();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
