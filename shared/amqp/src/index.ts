@@ -1,1 +1,36 @@
-export {};
+export type { ConnectionState } from "./connection.ts";
+export type { ConsumeOptions, Consumer, ConsumerState } from "./consumer.ts";
+export type { Delivery } from "./delivery.ts";
+export {
+  AmqpError,
+  PublishError,
+  type PublishErrorCode,
+  type TopologyMismatch,
+  TopologyMismatchError,
+} from "./errors.ts";
+export type { AmqpLog } from "./log.ts";
+export type { AmqpMetrics } from "./metrics.ts";
+export {
+  deadExchange,
+  deadQueue,
+  holdingQueue,
+  jobQueue,
+  jobsExchange,
+  queueOf,
+  unroutableExchange,
+  unroutableQueue,
+} from "./names.ts";
+export type { OutgoingMessage } from "./outgoing.ts";
+export type { Publisher, PublisherOptions } from "./publisher.ts";
+export { type AmqpSession, openSession, type QueueDepth, type SessionOptions, type SessionState } from "./session.ts";
+export {
+  type Binding,
+  defaultDeliveryLimit,
+  type Exchange,
+  type JobsTopologyOptions,
+  jobsTopology,
+  mergeTopologies,
+  type Queue,
+  type Topology,
+} from "./topology.ts";
+export type { TopologyState } from "./topology-keeper.ts";

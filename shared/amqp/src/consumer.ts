@@ -1,0 +1,369 @@
+import { randomUUID } from "node:crypto";
+import type { Channel, ConsumeMessage } from "amqplib";
+import type { Verdict } from "./ack-frontier.ts";
+import { Backoff } from "./backoff.ts";
+import { closeQuietly, ownChannel } from "./channels.ts";
+import type { Connection } from "./connection.ts";
+import { type Delivery, ReceivedDelivery } from "./delivery.ts";
+import { AmqpError, replyCode } from "./errors.ts";
+import { Idle } from "./idle.ts";
+import { Line } from "./line.ts";
+import type { AmqpLog } from "./log.ts";
+import type { ConsumerInstruments } from "./metrics.ts";
+import { SettledMemory } from "./settled-memory.ts";
+
+export interface ConsumeOptions {
+  /** The broker's name of the queue, such as `jobQueue("default")`. */
+  readonly queue: string;
+  /** Unsettled messages that the broker hands out at once, 1 to 65535. */
+  readonly prefetch: number;
+  /**
+   * Called for each message in the turn in which it arrives, without waiting for the one before. Settle the delivery, now or later.
+   * A throw or a rejection is logged, and the message is rejected if it is not settled yet.
+   */
+  readonly onMessage: (delivery: Delivery) => void | Promise<void>;
+}
+
+export type ConsumerState =
+  /** Not subscribed yet, or not any more; tries by itself. */
+  | { readonly kind: "subscribing"; readonly since: Date; readonly error?: string }
+  | { readonly kind: "consuming"; readonly since: Date }
+  | { readonly kind: "quiet" }
+  | { readonly kind: "closed" };
+
+export interface Consumer extends AsyncDisposable {
+  readonly queue: string;
+  state(): ConsumerState;
+  /** Resolves when the broker has accepted the subscription. Rejects when the signal aborts or the consumer is closed. */
+  consuming(options?: { readonly signal?: AbortSignal }): Promise<void>;
+  /** Takes no more. What was received goes on and can still be settled. Resolves when the broker has agreed. */
+  quiet(): Promise<void>;
+  /** Takes again, after `quiet`. */
+  resume(): Promise<void>;
+  /** Waits until every delivery is settled, or the signal aborts. Answers whether all are. */
+  drain(deadline: AbortSignal): Promise<boolean>;
+  /** Deliveries that are not settled. */
+  readonly unsettled: number;
+}
+
+export interface ConsumerHost {
+  readonly connection: Connection;
+  readonly log: AmqpLog;
+  readonly instruments: ConsumerInstruments;
+  readonly random: () => number;
+  readonly now: () => Date;
+  /** Resolves when the session's topology has been asserted on the present connection, or refused. Never rejects. */
+  readonly topologyReady: () => Promise<void>;
+  /** Asserts it again. Never rejects. */
+  readonly mendTopology: () => Promise<void>;
+}
+
+const requeueDelayMs = 1_000;
+const steadyMs = 5_000;
+const memoryLimit = 10_000;
+const memoryMaxAgeMs = 600_000;
+
+/**
+ * Keeps one subscription alive. Everything that happens (a connection, a lost channel, a cancel, quiet, resume) only changes what is
+ * wanted or what is there; `reconcile` alone acts, one step at a time.
+ */
+export class ManagedConsumer implements Consumer {
+  readonly #host: ConsumerHost;
+  readonly #options: ConsumeOptions;
+  readonly #backoff: Backoff;
+  readonly #memory: SettledMemory;
+  readonly #orphans = new Map<string, ReceivedDelivery>();
+  readonly #idle = new Idle();
+  readonly #changed = new Set<() => void>();
+  readonly #unsubscribe: () => void;
+  #wanted: "consuming" | "quiet" | "closed" = "consuming";
+  #line: Line | undefined;
+  #state: ConsumerState;
+  #channelError: Error | undefined;
+  #work: Promise<void> | undefined;
+  #again = false;
+  #retryTimer: NodeJS.Timeout | undefined;
+
+  constructor(host: ConsumerHost, options: ConsumeOptions) {
+    this.#host = host;
+    this.#options = options;
+    this.#backoff = new Backoff({ firstMs: 100, capMs: 5_000, random: host.random });
+    this.#memory = new SettledMemory({
+      limit: Math.max(memoryLimit, options.prefetch * 2),
+      maxAgeMs: memoryMaxAgeMs,
+      nowMs: () => performance.now(),
+    });
+    this.#state = { kind: "subscribing", since: host.now() };
+    this.#unsubscribe = host.connection.onChange((state) => {
+      if (state.kind === "connected") void this.#kick();
+    });
+    void this.#kick();
+  }
+
+  get queue(): string {
+    return this.#options.queue;
+  }
+
+  get unsettled(): number {
+    return this.#idle.busy;
+  }
+
+  state(): ConsumerState {
+    return this.#state;
+  }
+
+  consuming({ signal }: { readonly signal?: AbortSignal } = {}): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const look = (): void => {
+        const ended = this.#state.kind === "closed" || this.#state.kind === "quiet";
+        if (this.#state.kind !== "consuming" && !ended && signal?.aborted !== true) return;
+        this.#changed.delete(look);
+        signal?.removeEventListener("abort", look);
+        if (this.#state.kind === "consuming") resolve();
+        else if (ended) reject(new AmqpError("AMQP_CLOSED", `the consumer of ${this.queue} is ${this.#state.kind}`));
+        else reject(signal?.reason);
+      };
+      this.#changed.add(look);
+      signal?.addEventListener("abort", look);
+      look();
+    });
+  }
+
+  async quiet(): Promise<void> {
+    if (this.#wanted !== "consuming") return;
+    this.#wanted = "quiet";
+    this.#enter({ kind: "quiet" });
+    await this.#kick();
+  }
+
+  async resume(): Promise<void> {
+    if (this.#wanted !== "quiet") return;
+    this.#wanted = "consuming";
+    this.#enter({ kind: "subscribing", since: this.#host.now() });
+    await this.#kick();
+  }
+
+  drain(deadline: AbortSignal): Promise<boolean> {
+    return this.#idle.wait(deadline);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#wanted !== "closed") {
+      this.#wanted = "closed";
+      this.#unsubscribe();
+      this.#enter({ kind: "closed" });
+    }
+    await this.#kick();
+  }
+
+  #kick(): Promise<void> {
+    clearTimeout(this.#retryTimer);
+    this.#again = true;
+    this.#work ??= this.#reconcile().finally(() => {
+      this.#work = undefined;
+    });
+    return this.#work;
+  }
+
+  /** Never rejects. */
+  async #reconcile(): Promise<void> {
+    while (this.#again) {
+      this.#again = false;
+      try {
+        await this.#step();
+      } catch (error) {
+        await this.#failed(error);
+      }
+    }
+  }
+
+  async #step(): Promise<void> {
+    const line = this.#line;
+    switch (this.#wanted) {
+      case "closed": {
+        if (line === undefined) return;
+        line.flush();
+        await closeQuietly(line.channel);
+        return;
+      }
+      case "quiet": {
+        const tag = line?.consumerTag;
+        if (line === undefined || tag === undefined) return;
+        await line.channel.cancel(tag);
+        line.consumerTag = undefined;
+        line.release();
+        return;
+      }
+      case "consuming": {
+        if (line?.consumerTag !== undefined) return;
+        await this.#subscribe();
+        return;
+      }
+      default:
+        this.#wanted satisfies never;
+    }
+  }
+
+  async #subscribe(): Promise<void> {
+    if (this.#host.connection.model === undefined) return;
+    await this.#host.topologyReady();
+    const line = this.#line ?? (await this.#openLine());
+    if (line === undefined) return;
+    // A fresh tag each time: the broker may still hold the old one, and reusing it would close the connection (530).
+    const consumerTag = `warren-${randomUUID()}`;
+    line.consumerTag = consumerTag;
+    line.consumingSinceMs = performance.now();
+    try {
+      await line.channel.prefetch(this.#options.prefetch);
+      await line.channel.consume(this.queue, (message) => this.#received(line, consumerTag, message), { consumerTag });
+    } catch (error) {
+      line.consumerTag = undefined;
+      throw error;
+    }
+    if (line.lost || line.consumerTag !== consumerTag) return;
+    if (this.#isWanted("consuming")) this.#enter({ kind: "consuming", since: this.#host.now() });
+    else this.#again = true;
+  }
+
+  async #openLine(): Promise<Line | undefined> {
+    const model = this.#host.connection.model;
+    if (model === undefined || !this.#isWanted("consuming")) return undefined;
+    const channel: Channel = await model.createChannel();
+    const line = new Line(channel, this.#options.prefetch, {
+      late: (delivery, verdict) => this.#settledLate(delivery, verdict),
+      mayRequeue: () => this.#mayRequeue(line),
+      settled: () => this.#idle.leave(),
+    });
+    ownChannel(channel, {
+      onError: (error) => {
+        this.#channelError = error;
+      },
+      onClose: () => this.#lost(line),
+    });
+    this.#line = line;
+    return line;
+  }
+
+  /** Read through a method: what is wanted may change during an `await`. */
+  #isWanted(wanted: "consuming" | "quiet" | "closed"): boolean {
+    return this.#wanted === wanted;
+  }
+
+  #received(line: Line, consumerTag: string, message: ConsumeMessage | null): void {
+    if (message === null) {
+      this.#cancelled(line, consumerTag);
+      return;
+    }
+    if (message.fields.redelivered && this.#settledBefore(line, message)) return;
+    const delivery = new ReceivedDelivery(message, line);
+    line.deliver(delivery);
+    this.#idle.enter();
+    this.#host.instruments.delivered();
+    try {
+      const outcome = this.#options.onMessage(delivery);
+      if (outcome instanceof Promise) outcome.catch((error: unknown) => this.#handlerFailed(delivery, error));
+    } catch (error) {
+      this.#handlerFailed(delivery, error);
+    }
+  }
+
+  /** Whether a redelivery needs no run: it was settled on a lost channel, or its handler is still running here. */
+  #settledBefore(line: Line, message: ConsumeMessage): boolean {
+    const messageId: unknown = message.properties.messageId;
+    if (typeof messageId !== "string") return false;
+    const verdict = this.#memory.take(messageId);
+    if (verdict !== undefined) {
+      const delivery = new ReceivedDelivery(message, line);
+      line.deliver(delivery);
+      this.#idle.enter();
+      this.#host.instruments.staleSettled();
+      if (verdict === "reject") delivery.reject();
+      else delivery.ack();
+      return true;
+    }
+    const running = this.#orphans.get(messageId);
+    if (running === undefined) return false;
+    this.#orphans.delete(messageId);
+    running.rebind(message, line);
+    line.deliver(running);
+    return true;
+  }
+
+  #settledLate(delivery: ReceivedDelivery, verdict: Verdict): void {
+    const { messageId } = delivery;
+    if (messageId === undefined) return;
+    this.#orphans.delete(messageId);
+    if (verdict !== "requeue") this.#memory.remember(messageId, verdict);
+  }
+
+  #handlerFailed(delivery: ReceivedDelivery, error: unknown): void {
+    const { messageId, settled } = delivery;
+    this.#host.log.error(
+      { err: error, queue: this.queue, messageId, rejected: !settled },
+      "the message handler failed",
+    );
+    delivery.reject();
+  }
+
+  #mayRequeue(line: Line): boolean {
+    if (line.consumerTag === undefined) return true;
+    setTimeout(() => line.release(), requeueDelayMs).unref();
+    return false;
+  }
+
+  /** The broker cancelled the subscription: its queue was deleted, moved, or a handler was too slow (4.3). */
+  #cancelled(line: Line, consumerTag: string): void {
+    if (line.consumerTag !== consumerTag) return;
+    line.consumerTag = undefined;
+    this.#host.log.warn({ queue: this.queue }, "the broker cancelled the consumer; it subscribes anew");
+    // Without this the broker keeps the old subscription (4.3); on a deleted queue it is harmless.
+    line.channel.cancel(consumerTag).catch(() => undefined);
+    this.#interrupted(line, "the broker cancelled the consumer");
+  }
+
+  /** The line is gone: what was settled on it is remembered, what still runs waits for its redelivery. */
+  #lost(line: Line): void {
+    const { open, uncertain } = line.lose();
+    for (const [messageId, verdict] of uncertain) this.#memory.remember(messageId, verdict);
+    for (const delivery of open) {
+      if (delivery.messageId !== undefined) this.#orphans.set(delivery.messageId, delivery);
+    }
+    const error = this.#channelError;
+    this.#channelError = undefined;
+    if (this.#line !== line) return;
+    this.#line = undefined;
+    if (error !== undefined)
+      this.#host.log.warn({ queue: this.queue, err: error }, "the broker closed the consumer's channel");
+    this.#interrupted(line, error?.message ?? "the channel was closed");
+  }
+
+  #interrupted(line: Line, reason: string): void {
+    if (!this.#isWanted("consuming")) return;
+    if (performance.now() - line.consumingSinceMs > steadyMs) this.#backoff.succeeded();
+    this.#host.instruments.resubscribed();
+    this.#enter({ kind: "subscribing", since: this.#host.now(), error: reason });
+    this.#retryAfter(this.#backoff.nextMs());
+  }
+
+  async #failed(error: unknown): Promise<void> {
+    const line = this.#line;
+    if (line !== undefined) await closeQuietly(line.channel);
+    if (!this.#isWanted("consuming")) return;
+    const reason = error instanceof Error ? error.message : String(error);
+    const missing = replyCode(error) === 404;
+    this.#host.log.warn({ queue: this.queue, error: reason }, missing ? "the queue is missing" : "could not subscribe");
+    this.#enter({ kind: "subscribing", since: this.#host.now(), error: reason });
+    if (missing) await this.#host.mendTopology();
+    this.#retryAfter(this.#backoff.nextMs());
+  }
+
+  #retryAfter(delayMs: number): void {
+    clearTimeout(this.#retryTimer);
+    this.#retryTimer = setTimeout(() => void this.#kick(), delayMs);
+  }
+
+  #enter(state: ConsumerState): void {
+    this.#state = state;
+    for (const look of this.#changed) look();
+  }
+}

@@ -1,0 +1,348 @@
+import type { ConfirmChannel, Message } from "amqplib";
+import { Backoff } from "./backoff.ts";
+import { closeQuietly, ownChannel } from "./channels.ts";
+import type { Connection } from "./connection.ts";
+import { replyCode } from "./errors.ts";
+import { Fifo } from "./fifo.ts";
+import { Idle } from "./idle.ts";
+import type { AmqpLog } from "./log.ts";
+import type { AmqpInstruments } from "./metrics.ts";
+import { Outgoing, type OutgoingMessage } from "./outgoing.ts";
+
+export interface PublisherOptions {
+  /** Messages written and not yet confirmed; more wait. Default 1000. */
+  readonly maxInFlight?: number;
+  /** Bytes of bodies written and not yet confirmed. Default 16 MiB. */
+  readonly maxInFlightBytes?: number;
+  /** Default deadline of a message, from `publish` to its confirm. Default 10 s. */
+  readonly deadlineMs?: number;
+  /** The largest body taken. Default 16 MiB, what RabbitMQ 4 takes. */
+  readonly maxBodyBytes?: number;
+}
+
+export interface Publisher extends AsyncDisposable {
+  /**
+   * Resolves when the broker has confirmed the message **and** routed it. Messages that a lost connection left unconfirmed are
+   * published again under the same id, so a consumer may see one twice. Rejects with `PublishError`: `AMQP_UNROUTABLE`,
+   * `AMQP_PUBLISH_TIMEOUT` (outcome unknown), `AMQP_NACKED`, `AMQP_MESSAGE_INVALID`, `AMQP_CHANNEL_ERROR`, `AMQP_CLOSED`.
+   */
+  publish(message: OutgoingMessage): Promise<void>;
+  /** Takes no more: later publishes reject with `AMQP_CLOSED`. */
+  quiet(): void;
+  /** Waits until every publish is settled, or the signal aborts. Answers whether all are. */
+  drain(deadline: AbortSignal): Promise<boolean>;
+  /** Publishes that are not settled: waiting and in flight. */
+  readonly unsettled: number;
+}
+
+export interface PublisherHost {
+  readonly connection: Connection;
+  readonly log: AmqpLog;
+  readonly instruments: AmqpInstruments;
+  readonly random: () => number;
+  /** Asserts the session's topology again, after the broker missed an exchange. Never rejects. */
+  readonly mendTopology: () => Promise<void>;
+}
+
+const sweepMs = 50;
+const channelErrorLimit = 3;
+const missingExchange = /no exchange '(?<exchange>[^']*)' in vhost/;
+
+/** Publishes over one confirm channel at a time; delivery tags of a channel begin at 1 and follow the order of writing. */
+export class ConfirmedPublisher implements Publisher {
+  readonly #host: PublisherHost;
+  readonly #options: Required<PublisherOptions>;
+  readonly #backoff: Backoff;
+  readonly #waiting = new Fifo<Outgoing>();
+  readonly #inFlight = new Map<number, Outgoing>();
+  readonly #returned: Message[] = [];
+  readonly #idle = new Idle();
+  readonly #unsubscribe: () => void;
+  #channel: ConfirmChannel | undefined;
+  #channelError: Error | undefined;
+  #opening = false;
+  #lastTag = 0;
+  #inFlightBytes = 0;
+  #reportedInFlight = 0;
+  #earliestDeadlineMs = Number.POSITIVE_INFINITY;
+  #sweeper: NodeJS.Timeout | undefined;
+  #reopenTimer: NodeJS.Timeout | undefined;
+  #phase: "open" | "quiet" | "closed" = "open";
+
+  constructor(host: PublisherHost, options: Required<PublisherOptions>) {
+    this.#host = host;
+    this.#options = options;
+    this.#backoff = new Backoff({ firstMs: 100, capMs: 5_000, random: host.random });
+    this.#unsubscribe = host.connection.onChange((state) => {
+      if (state.kind !== "connected") return;
+      if (this.#channel === undefined) this.#reopenAfter(0);
+      else this.#pump();
+    });
+    if (host.connection.model !== undefined) this.#reopenAfter(0);
+  }
+
+  get unsettled(): number {
+    return this.#idle.busy;
+  }
+
+  publish(message: OutgoingMessage): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const deadlineAtMs = performance.now() + (message.deadlineMs ?? this.#options.deadlineMs);
+      const outgoing = new Outgoing(message, deadlineAtMs, resolve, reject);
+      this.#idle.enter();
+      if (this.#phase !== "open") {
+        this.#fail(outgoing, "AMQP_CLOSED", "the publisher takes no more", { retryable: false });
+      } else if (message.body.length > this.#options.maxBodyBytes) {
+        const text = `the body of ${message.body.length} bytes is over the limit of ${this.#options.maxBodyBytes}`;
+        this.#fail(outgoing, "AMQP_MESSAGE_INVALID", text, { retryable: false });
+      } else {
+        if (deadlineAtMs < this.#earliestDeadlineMs) this.#earliestDeadlineMs = deadlineAtMs;
+        this.#sweeper ??= setInterval(() => this.#sweep(), sweepMs);
+        if (this.#waiting.size > 0 || !this.#mayWrite() || !this.#write(outgoing)) this.#waiting.push(outgoing);
+      }
+    });
+  }
+
+  quiet(): void {
+    if (this.#phase === "open") this.#phase = "quiet";
+  }
+
+  drain(deadline: AbortSignal): Promise<boolean> {
+    return this.#idle.wait(deadline);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    if (this.#phase === "closed") return;
+    this.#phase = "closed";
+    this.#unsubscribe();
+    clearTimeout(this.#reopenTimer);
+    const channel = this.#channel;
+    this.#channel = undefined;
+    for (const outgoing of this.#takeInFlight()) this.#close(outgoing);
+    for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift()) this.#close(next);
+    this.#sweep();
+    if (channel !== undefined) await closeQuietly(channel);
+  }
+
+  #mayWrite(): boolean {
+    return (
+      this.#channel !== undefined &&
+      this.#inFlight.size < this.#options.maxInFlight &&
+      (this.#inFlightBytes < this.#options.maxInFlightBytes || this.#inFlight.size === 0) &&
+      this.#host.connection.state.kind === "connected"
+    );
+  }
+
+  #pump(): void {
+    for (let next = this.#waiting.peek(); next !== undefined && this.#mayWrite(); next = this.#waiting.peek()) {
+      if (!next.settled && !this.#write(next)) return;
+      this.#waiting.shift();
+    }
+  }
+
+  /** Writes to the channel; `false` if the channel turns out to be gone. A message that cannot be encoded fails alone. */
+  #write(outgoing: Outgoing): boolean {
+    const { exchange, routingKey, body } = outgoing.message;
+    try {
+      this.#channel?.publish(exchange, routingKey, body, outgoing.options);
+    } catch (error) {
+      if (error instanceof Error && error.name === "IllegalOperationError") return false;
+      const text = error instanceof Error ? error.message : String(error);
+      this.#fail(outgoing, "AMQP_MESSAGE_INVALID", `cannot be encoded: ${text}`, { retryable: false, cause: error });
+      return true;
+    }
+    if (outgoing.sent) this.#host.instruments.republished(1);
+    outgoing.sent = true;
+    this.#inFlight.set(++this.#lastTag, outgoing);
+    this.#inFlightBytes += body.length;
+    return true;
+  }
+
+  #confirmed(deliveryTag: number, multiple: boolean, accepted: boolean): void {
+    let count = 0;
+    if (multiple) {
+      for (const [tag, outgoing] of this.#inFlight) {
+        if (tag > deliveryTag) break;
+        this.#conclude(tag, outgoing, accepted);
+        count++;
+      }
+    } else {
+      const outgoing = this.#inFlight.get(deliveryTag);
+      if (outgoing !== undefined) {
+        this.#conclude(deliveryTag, outgoing, accepted);
+        count++;
+      }
+    }
+    if (accepted) this.#host.instruments.confirmed(count);
+    this.#backoff.succeeded();
+    this.#pump();
+    this.#reportInFlight();
+  }
+
+  #conclude(tag: number, outgoing: Outgoing, accepted: boolean): void {
+    this.#inFlight.delete(tag);
+    this.#inFlightBytes -= outgoing.message.body.length;
+    const returned = this.#returned.length > 0 && this.#takeReturn(outgoing.message);
+    if (outgoing.settled) return;
+    if (!accepted) this.#fail(outgoing, "AMQP_NACKED", "the broker refused it", { retryable: true });
+    else if (returned) this.#fail(outgoing, "AMQP_UNROUTABLE", "no queue is bound for it", { retryable: true });
+    else {
+      outgoing.succeed();
+      this.#idle.leave();
+    }
+  }
+
+  /** The broker sends `basic.return` before the confirm of the same message, on the same channel. */
+  #takeReturn({ messageId, exchange, routingKey }: OutgoingMessage): boolean {
+    const index = this.#returned.findIndex(
+      ({ properties, fields }) =>
+        properties.messageId === messageId && fields.exchange === exchange && fields.routingKey === routingKey,
+    );
+    if (index < 0) return false;
+    this.#returned.splice(index, 1);
+    this.#host.instruments.returned();
+    return true;
+  }
+
+  #reopenAfter(delayMs: number): void {
+    clearTimeout(this.#reopenTimer);
+    this.#reopenTimer = setTimeout(() => void this.#open(), delayMs);
+  }
+
+  /** Opens a channel on the present connection. Never rejects: a failure is tried again, unless the connection is gone. */
+  async #open(): Promise<void> {
+    const { connection, log } = this.#host;
+    const model = connection.model;
+    if (model === undefined || this.#opening || this.#channel !== undefined || this.#phase === "closed") return;
+    this.#opening = true;
+    try {
+      const channel = await model.createConfirmChannel();
+      ownChannel(channel, {
+        onError: (error) => this.#channelFailed(channel, error),
+        onClose: () => this.#lost(channel),
+      });
+      if (this.#isClosed() || connection.model !== model) {
+        await closeQuietly(channel);
+        return;
+      }
+      channel.on("return", (message) => void this.#returned.push(message));
+      channel.on("ack", ({ deliveryTag, multiple }) => this.#confirmed(deliveryTag, multiple, true));
+      channel.on("nack", ({ deliveryTag, multiple }) => this.#confirmed(deliveryTag, multiple, false));
+      this.#channel = channel;
+      this.#lastTag = 0;
+      this.#pump();
+    } catch (error) {
+      log.warn({ err: error }, "could not open a channel for publishing");
+    } finally {
+      this.#opening = false;
+    }
+    // The connection may have been replaced while the channel was being opened.
+    if (this.#channel === undefined && !this.#isClosed() && connection.model !== undefined) {
+      this.#reopenAfter(this.#backoff.nextMs());
+    }
+  }
+
+  /** Read through a method: the phase may change during an `await`. */
+  #isClosed(): boolean {
+    return this.#phase === "closed";
+  }
+
+  #channelFailed(channel: ConfirmChannel, error: Error): void {
+    if (this.#channel !== channel) return;
+    this.#channelError = error;
+    this.#host.log.warn({ err: error }, "the broker closed the publishing channel; it is rebuilt");
+  }
+
+  /** The channel is gone: what it had not confirmed goes back to the head of the line, in order. */
+  #lost(channel: ConfirmChannel): void {
+    if (this.#channel !== channel) return;
+    const error = this.#channelError;
+    this.#channel = undefined;
+    this.#channelError = undefined;
+    const again: Outgoing[] = [];
+    for (const outgoing of this.#takeInFlight()) {
+      if (!outgoing.settled && !this.#isGuilty(outgoing, error)) again.push(outgoing);
+    }
+    this.#waiting.prepend(again);
+    this.#reportInFlight();
+    if (error === undefined) this.#reopenAfter(0);
+    else if (replyCode(error) === 404)
+      void this.#host.mendTopology().then(() => this.#reopenAfter(this.#backoff.nextMs()));
+    else this.#reopenAfter(this.#backoff.nextMs());
+  }
+
+  /** Whether this message is why the broker closes the channel: it would take the next one down as well. Fails it if so. */
+  #isGuilty(outgoing: Outgoing, error: Error | undefined): boolean {
+    if (error === undefined) return false;
+    if (replyCode(error) === 404) {
+      if (missingExchange.exec(error.message)?.groups?.["exchange"] !== outgoing.message.exchange) return false;
+      if (!outgoing.missedExchange) {
+        outgoing.missedExchange = true;
+        return false;
+      }
+      this.#fail(outgoing, "AMQP_UNROUTABLE", "the exchange does not exist", { retryable: true, cause: error });
+      return true;
+    }
+    outgoing.channelErrors++;
+    if (outgoing.channelErrors < channelErrorLimit) return false;
+    const text = `the broker closed its channel ${outgoing.channelErrors} times`;
+    this.#fail(outgoing, "AMQP_CHANNEL_ERROR", text, { retryable: false, cause: error });
+    return true;
+  }
+
+  #takeInFlight(): Outgoing[] {
+    const taken = [...this.#inFlight.values()];
+    this.#inFlight.clear();
+    this.#inFlightBytes = 0;
+    this.#returned.length = 0;
+    return taken;
+  }
+
+  /** Fails what is over its deadline. One timer for all; it rests while nothing is due. */
+  #sweep(): void {
+    if (this.#idle.busy === 0) {
+      clearInterval(this.#sweeper);
+      this.#sweeper = undefined;
+      this.#earliestDeadlineMs = Number.POSITIVE_INFINITY;
+    }
+    this.#reportInFlight();
+    const now = performance.now();
+    if (now < this.#earliestDeadlineMs) return;
+    let earliest = Number.POSITIVE_INFINITY;
+    const check = (outgoing: Outgoing): void => {
+      if (outgoing.settled) return;
+      if (outgoing.deadlineAtMs > now) earliest = Math.min(earliest, outgoing.deadlineAtMs);
+      else this.#fail(outgoing, "AMQP_PUBLISH_TIMEOUT", this.#whyLate(outgoing), { retryable: true });
+    };
+    for (const outgoing of this.#inFlight.values()) check(outgoing);
+    this.#waiting.retain((outgoing) => {
+      check(outgoing);
+      return !outgoing.settled;
+    });
+    this.#earliestDeadlineMs = earliest;
+  }
+
+  #whyLate(outgoing: Outgoing): string {
+    const state = this.#host.connection.state;
+    if (state.kind === "blocked") return `the broker blocks publishing (${state.reason})`;
+    if (state.kind !== "connected") return "no connection to the broker";
+    return outgoing.sent ? "the broker did not confirm it in time" : "its turn did not come in time";
+  }
+
+  #close(outgoing: Outgoing): void {
+    if (!outgoing.settled) this.#fail(outgoing, "AMQP_CLOSED", "the publisher was closed", { retryable: false });
+  }
+
+  #fail(outgoing: Outgoing, ...reason: Parameters<Outgoing["fail"]>): void {
+    this.#host.instruments.failed(reason[0]);
+    outgoing.fail(...reason);
+    this.#idle.leave();
+  }
+
+  #reportInFlight(): void {
+    const change = this.#inFlight.size - this.#reportedInFlight;
+    if (change === 0) return;
+    this.#reportedInFlight = this.#inFlight.size;
+    this.#host.instruments.inFlightChanged(change);
+  }
+}
