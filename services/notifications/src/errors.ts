@@ -1,4 +1,5 @@
 import { WarrenError } from "@warren/contracts";
+import { type ProviderErrorOptions, ProviderRejectedError } from "@warren/resilience";
 
 /** A message names a template or a version that this build does not have. Never retried: the answer would be the same. */
 export class UnknownTemplateError extends WarrenError {
@@ -30,10 +31,13 @@ export class InvalidTemplateDataError extends WarrenError {
   }
 }
 
-/** The provider refused this message for good. */
+/** The provider refused this message for good. Its cause tells the breaker that the provider is well. */
 export class DeliveryRejectedError extends WarrenError {
-  constructor(response: string) {
-    super("DELIVERY_REJECTED", `The mail was refused for good: ${response}`, { details: { response } });
+  constructor(response: string, facts: ProviderErrorOptions) {
+    super("DELIVERY_REJECTED", `The mail was refused for good: ${response}`, {
+      details: { response },
+      cause: new ProviderRejectedError(response, facts),
+    });
   }
 }
 
@@ -55,31 +59,11 @@ export class DeliveryFencedError extends WarrenError {
 
 /** The server put this message off (4xx): this message, not the whole server. */
 export class MailDeferredError extends WarrenError {
-  constructor(response: string) {
-    super("MAIL_SERVER_BUSY", `The mail server put the message off: ${response}`, {
+  constructor(response: string, facts: ProviderErrorOptions) {
+    super("MAIL_DEFERRED", `The mail server put the message off: ${response}`, {
       retryable: true,
       details: { response },
-    });
-  }
-}
-
-/** The connection broke, or the time was up, after the whole message was handed over: it may have been accepted. */
-export class DeliveryUnknownError extends WarrenError {
-  constructor(cause: unknown) {
-    super("DELIVERY_UNKNOWN", "The mail server was given the message but its answer never came.", {
-      retryable: true,
-      cause,
-    });
-  }
-}
-
-/** The server refused our login or our sender address: no mail can go out until the configuration is mended. */
-export class MailConfigurationError extends WarrenError {
-  constructor(response: string, cause: unknown) {
-    super("MAIL_AUTH_FAILED", `The mail server refused the login or the sender: ${response}`, {
-      retryable: true,
-      details: { response },
-      cause,
+      cause: new ProviderRejectedError(response, facts),
     });
   }
 }

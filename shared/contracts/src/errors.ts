@@ -253,19 +253,11 @@ export const errorCatalogue = {
       "Nobody knows whether an earlier attempt was delivered, and the channel's policy leaves the decision to a person.",
     fix: "Look the message up at the provider, then resolve the delivery as accepted or retry the job.",
   },
-  DELIVERY_UNKNOWN: {
-    meaning: "The connection broke after a message was handed over, so it may have been delivered or not.",
-    fix: "Nothing to do: the channel's policy decides whether it is sent again under the same Message-ID.",
-  },
   DELIVERY_FENCED: {
     meaning: "A newer attempt of the same job has taken the delivery over.",
     fix: "Nothing to do: the newer attempt decides.",
   },
-  MAIL_AUTH_FAILED: {
-    meaning: "The SMTP server refused the login or the sender, so no mail can be sent.",
-    fix: "Correct SMTP_URL or WARREN_MAIL_FROM; held messages go out by themselves after it works.",
-  },
-  MAIL_SERVER_BUSY: {
+  MAIL_DEFERRED: {
     meaning: "The SMTP server put this message off with a temporary answer (4xx).",
     fix: "Nothing to do: the message is retried; if it goes on, read the server's answer in the delivery.",
   },
