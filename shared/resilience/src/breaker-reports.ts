@@ -1,4 +1,3 @@
-import { setTimeout as delay } from "node:timers/promises";
 import type { Logger } from "@warren/observability";
 import type { BreakerChange } from "./provider.ts";
 
@@ -35,8 +34,8 @@ export function createBreakerReports(
           { breaker: change.breaker, state: change.state.kind, err: error },
           "breaker change not reported, will be told again",
         );
-        // a rejection here is the abort of disposal: the loop goes round once more for a last try
-        await delay(retryMs, undefined, { signal: stop.signal, ref: false }).catch(() => undefined);
+        // cut short by disposal, after which there is one last try
+        await pause(retryMs, stop.signal);
       }
     }
   }
@@ -59,7 +58,23 @@ export function createBreakerReports(
     },
     async [Symbol.asyncDispose]() {
       stop.abort();
-      await Promise.race([telling, delay(lastTryMs, undefined, { ref: false })]);
+      await Promise.race([telling, pause(lastTryMs)]);
     },
   };
+}
+
+/** Waits, or until the signal; holds no process alive. */
+async function pause(ms: number, signal?: AbortSignal): Promise<void> {
+  await new Promise<void>((resolve) => {
+    const timer = setTimeout(resolve, ms);
+    timer.unref();
+    signal?.addEventListener(
+      "abort",
+      () => {
+        clearTimeout(timer);
+        resolve();
+      },
+      { once: true },
+    );
+  });
 }

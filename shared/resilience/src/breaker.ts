@@ -7,9 +7,9 @@ import {
   DelegateBackoff,
   handleWhen,
   type IHalfOpenAfterBackoffContext,
-  SamplingBreaker,
 } from "cockatiel";
 import { ProviderError } from "./provider-error.ts";
+import { type RatioOptions, RatioThreshold } from "./ratio-threshold.ts";
 
 /** A breaker's state; times are wall clock, since they are shared with other processes through the ledger. */
 export type BreakerState =
@@ -28,7 +28,7 @@ export interface BreakerOptions {
    */
   readonly threshold:
     | { readonly kind: "consecutive"; readonly failures: number }
-    | { readonly kind: "ratio"; readonly failed: number; readonly windowMs: number; readonly minimumPerSecond: number };
+    | ({ readonly kind: "ratio" } & RatioOptions);
 }
 
 /** The provider answered, and the answer was no. For the breaker that is good news: it is carried out as a value. */
@@ -83,13 +83,7 @@ export function createBreaker(options: BreakerOptions, onChange: (state: Breaker
     {
       halfOpenAfter,
       breaker:
-        threshold.kind === "consecutive"
-          ? new ConsecutiveBreaker(threshold.failures)
-          : new SamplingBreaker({
-              threshold: threshold.failed,
-              duration: threshold.windowMs,
-              minimumRps: threshold.minimumPerSecond,
-            }),
+        threshold.kind === "consecutive" ? new ConsecutiveBreaker(threshold.failures) : new RatioThreshold(threshold),
     },
   );
   let state: BreakerState = { kind: "closed" };

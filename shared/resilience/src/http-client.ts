@@ -174,8 +174,7 @@ export function createHttpClient(options: HttpClientOptions): HttpClient {
   }
 
   return {
-    // sound: with a schema the body is what the schema gave
-    request: request as HttpClient["request"],
+    request,
     async [Symbol.asyncDispose]() {
       await agent.destroy();
     },
