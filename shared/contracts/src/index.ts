@@ -21,6 +21,7 @@ export {
   type YookassaEvent,
   yookassaEvent,
 } from "./payments.ts";
+export { type Problem, problem, problemContentType } from "./problem.ts";
 export { currentTemplateVersion, type TemplateData, type TemplateName, templateCatalogue } from "./templates.ts";
 export {
   type RejectionCause,
