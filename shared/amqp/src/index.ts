@@ -10,6 +10,7 @@ export {
 } from "./errors.ts";
 export type { AmqpLog } from "./log.ts";
 export type { AmqpMetrics } from "./metrics.ts";
+export { type MigrateQueueOptions, type MigrationResult, type MigrationStep, migrateQueue } from "./migrate.ts";
 export {
   deadExchange,
   deadQueue,
@@ -21,6 +22,7 @@ export {
   unroutableQueue,
 } from "./names.ts";
 export type { OutgoingMessage } from "./outgoing.ts";
+export { type PlanRow, planTopology } from "./plan.ts";
 export type { Publisher, PublisherOptions } from "./publisher.ts";
 export { type AmqpSession, openSession, type QueueDepth, type SessionOptions, type SessionState } from "./session.ts";
 export {
