@@ -273,10 +273,6 @@ export const errorCatalogue = {
     meaning: "A notification claims a state that the provider's API does not show yet.",
     fix: "Nothing to do: it is asked again; if it ends dead, the notification was forged.",
   },
-  PAYMENT_ANSWER_INVALID: {
-    meaning: "The payment provider answered something that is not the documented object.",
-    fix: "Check the API's base URL and version; then retry the job.",
-  },
   WEBHOOK_SOURCE_UNKNOWN: {
     meaning: "No webhook source of that name is configured.",
     fix: "Compare the URL at the provider with the names in WARREN_SOURCES and WARREN_SOURCE_<NAME>.",
