@@ -1,1 +1,48 @@
-export {};
+export { type Batcher, type BatcherOptions, createBatcher } from "./batcher.ts";
+export type { Breaker, BreakerReport, BreakerState } from "./breakers.ts";
+export type { CacheStore } from "./cache.ts";
+export type { Cancelled } from "./cancel.ts";
+export type { DeadLetter, RecordedDeadLetter } from "./dead-letters.ts";
+export {
+  FencedError,
+  LedgerConflictError,
+  LedgerDataError,
+  LedgerError,
+  LedgerSchemaError,
+  LedgerSettingError,
+  LedgerStatementError,
+  LedgerUnavailableError,
+  mayBeOneItem,
+  WorkerEndedError,
+} from "./errors.ts";
+export type {
+  ClaimedJob,
+  EnqueueResult,
+  FinishedState,
+  JobError,
+  JobRecord,
+  JobStart,
+  JobState,
+  NewJob,
+  RecordedError,
+  SendableJob,
+  UnfinishedState,
+} from "./job.ts";
+export type { Ledger } from "./ledger.ts";
+export type { LedgerLog, LedgerMetrics } from "./log.ts";
+export { type MigrateOptions, type MigrateResult, migrate } from "./migrations.ts";
+export {
+  defaultLeaseRule,
+  type LeaseRule,
+  type Observation,
+  observe,
+  type SeenBeat,
+  type Watching,
+} from "./observe.ts";
+export { type OpenLedgerOptions, openLedger } from "./open-ledger.ts";
+export type { Outcome, Settled, Settlement } from "./outcome.ts";
+export type { Maintained } from "./partitions.ts";
+export type { SentJob } from "./release.ts";
+export type { Beat, Expired } from "./rescue.ts";
+export { parseSchemaName, type RunSql, type Statement, type TableName, tablesOf } from "./sql.ts";
+export type { HeldAttempt, NewWorker } from "./workers.ts";

@@ -1,0 +1,120 @@
+import { type Batcher, createBatcher, type OnBatch } from "./batcher.ts";
+import type { Database, Row } from "./database.ts";
+import { mayBeOneItem, WorkerEndedError } from "./errors.ts";
+import type { ClaimedJob } from "./job.ts";
+import type { Statement, TableName } from "./sql.ts";
+
+type Ids = readonly string[];
+type Claims = Batcher<Ids, readonly ClaimedJob[]>;
+
+export interface ClaimOptions {
+  readonly database: Database;
+  readonly table: TableName;
+  readonly onBatch: OnBatch | undefined;
+}
+
+export interface Claiming {
+  claim(claim: { readonly workerId: string; readonly ids: Ids }): Promise<readonly ClaimedJob[]>;
+  /** Lets go of what is kept for a worker that has ended. */
+  forget(workerId: string): void;
+}
+
+/** Claims of concurrent deliveries share a statement: one batcher a worker, since a statement claims for one worker. */
+export function createClaim({ database, table, onBatch }: ClaimOptions): Claiming {
+  const statements = claimStatements(table);
+  const batchers = new Map<string, Claims>();
+
+  function batcherOf(workerId: string): Claims {
+    const known = batchers.get(workerId);
+    if (known !== undefined) return known;
+    const batcher: Claims = createBatcher({
+      name: "claim",
+      weigh: (ids) => ids.length,
+      splitOn: mayBeOneItem,
+      onBatch,
+      run: (calls) => claimBatch(workerId, calls),
+    });
+    batchers.set(workerId, batcher);
+    return batcher;
+  }
+
+  async function claimBatch(workerId: string, calls: readonly Ids[]): Promise<readonly (readonly ClaimedJob[])[]> {
+    const rows = await database.run(statements.claim, [workerId, `{${calls.flat().join(",")}}`]);
+    if (rows.length === 0) {
+      const living = await database.run(statements.living, [workerId]);
+      if (living.length === 0) throw new WorkerEndedError(workerId);
+    }
+    const claimed = new Map(rows.map((row) => [String(row["id"]), claimedJob(row)]));
+    // Each job goes to one call: two deliveries that name the same job must not both run it.
+    return calls.map((ids) =>
+      ids.flatMap((id) => {
+        const job = claimed.get(id.toLowerCase());
+        return job !== undefined && claimed.delete(job.id) ? [job] : [];
+      }),
+    );
+  }
+
+  return {
+    claim: async ({ workerId, ids }) => (ids.length === 0 ? [] : batcherOf(workerId).add(ids)),
+    forget: (workerId) => {
+      batchers.delete(workerId);
+    },
+  };
+}
+
+function claimedJob(row: Row): ClaimedJob {
+  return {
+    id: String(row["id"]),
+    queue: String(row["queue"]),
+    name: String(row["name"]),
+    version: Number(row["version"]),
+    payload: row["payload"],
+    attempt: Number(row["attempt"]),
+    excused: Number(row["excused"]),
+    maxAttempts: Number(row["max_attempts"]),
+    stalls: Number(row["stalls"]),
+    correlationId: String(row["correlation_id"]),
+    trace: (row["trace"] as string | null) ?? undefined,
+    key: (row["job_key"] as string | null) ?? undefined,
+    breakers: row["breakers"] as readonly string[],
+    probe: row["probe"] === true,
+    runAt: row["run_at"] as Date,
+    createdAt: row["created_at"] as Date,
+    claimedAt: row["claimed_at"] as Date,
+  };
+}
+
+function claimStatements(table: TableName): { readonly claim: Statement; readonly living: Statement } {
+  // Locks: the worker's row against its end (for key share: beats pass), then the jobs in id order. It waits for a locked job
+  // rather than skipping it: a skipped claim would be a lost message. Ids come by array, so that each finds its row by the
+  // primary key whatever the planner believes about the table. A job whose breaker is open is held instead, which counts as
+  // an excused claim, so that a late `confirmSent` of its message does not match it any more.
+  const claim = `with living as (
+    select id from ${table("workers")} where id = $1 and ended_at is null for key share
+  ),
+  picked as (
+    select j.id, case when j.breakers <> '{}' then (
+        select b.name from ${table("breakers")} b
+        where b.name = any (j.breakers) and (b.state = 'open' or (b.state = 'half_open' and not j.probe))
+        order by b.name limit 1
+      ) end as blocked_by
+    from ${table("jobs")} j
+    where j.id = any ($2::uuid[]) and j.state = 'ready' and j.held_by is null and exists (select from living)
+    order by j.id
+    for update of j
+  ),
+  held as (
+    update ${table("jobs")} j
+    set held_by = (select p.blocked_by from picked p where p.id = j.id), probe = false, sent_at = null,
+      attempt = attempt + 1, excused = excused + 1
+    where j.id = any (array(select id from picked where blocked_by is not null))
+  )
+  update ${table("jobs")} j
+  set state = 'running', worker_id = $1, attempt = attempt + 1, claimed_at = clock_timestamp()
+  where j.id = any (array(select id from picked where blocked_by is null))
+  returning j.id, j.queue, j.name, j.version, j.payload, j.attempt, j.excused, j.max_attempts, j.stalls, j.correlation_id,
+    j.trace, j.job_key, j.breakers, j.probe, j.run_at, j.created_at, j.claimed_at`;
+
+  const living = `select 1 from ${table("workers")} where id = $1 and ended_at is null`;
+  return { claim: { name: "warren_claim", text: claim }, living: { name: "warren_living", text: living } };
+}

@@ -1,0 +1,141 @@
+import pg from "pg";
+import { asLedgerError, LedgerUnavailableError } from "./errors.ts";
+import type { LedgerLog } from "./log.ts";
+import type { RunSql, Statement } from "./sql.ts";
+
+export type Row = Record<string, unknown>;
+
+export interface DatabaseOptions {
+  readonly connectionString: string;
+  readonly poolSize: number;
+  readonly applicationName: string;
+  /** Server-side limit of one statement. The client gives up 5 s later: then nobody answers any more. */
+  readonly statementTimeoutMs: number;
+  /** Limit of waiting for a lock, so that one caller's long transaction fails one call and not a batch. */
+  readonly lockTimeoutMs: number;
+  readonly connectTimeoutMs: number;
+  readonly log: LedgerLog;
+}
+
+/** Connections to Postgres: statements, transactions, and errors with our codes. */
+export interface Database extends AsyncDisposable {
+  readonly pool: pg.Pool;
+  /** Runs a prepared statement. */
+  run(statement: Statement, values: readonly unknown[]): Promise<readonly Row[]>;
+  query: RunSql;
+  transaction<T>(work: (run: RunSql) => Promise<T>): Promise<T>;
+}
+
+/** How much longer than the server's own limit the client waits before it takes the connection for dead. */
+const silenceMs = 5_000;
+
+/**
+ * The ledger's statements all find their rows by index. A plan is made once per connection and kept, often while the queue is
+ * empty, so the planner must not settle on reading the whole table because it was small then.
+ */
+const sessionSettings = "set enable_seqscan = off; set enable_bitmapscan = off; set jit = off";
+
+export function openDatabase(options: DatabaseOptions): Database {
+  const { log } = options;
+  const pool = new pg.Pool({
+    connectionString: options.connectionString,
+    max: options.poolSize,
+    application_name: options.applicationName,
+    connectionTimeoutMillis: options.connectTimeoutMs,
+    idleTimeoutMillis: 60_000,
+    keepAlive: true,
+    keepAliveInitialDelayMillis: 10_000,
+    statement_timeout: options.statementTimeoutMs,
+    query_timeout: options.statementTimeoutMs + silenceMs,
+    lock_timeout: options.lockTimeoutMs,
+    idle_in_transaction_session_timeout: options.statementTimeoutMs * 2,
+    onConnect: async (client) => {
+      await client.query(sessionSettings);
+    },
+  });
+  // An idle connection that dies is replaced at the next call; without this listener it would end the process.
+  pool.on("error", (error) => log.warn({ err: error }, "an idle connection to Postgres was lost"));
+  let closed: Promise<void> | undefined;
+
+  async function withClient<T>(doing: string, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
+    let client: pg.PoolClient;
+    try {
+      client = await pool.connect();
+    } catch (error) {
+      const failure = asLedgerError(error, `${doing}: connect`);
+      throw failure.retryable ? failure : new LedgerUnavailableError(failure.message, { cause: error });
+    }
+    // A checked-out connection has no listener of the pool's; its query rejects with the same error.
+    let lost: Error | undefined;
+    const onError = (error: Error): void => {
+      lost = error;
+    };
+    client.on("error", onError);
+    try {
+      return await work(client);
+    } catch (error) {
+      const failure = asLedgerError(error, doing);
+      if (failure instanceof LedgerUnavailableError) lost ??= failure;
+      throw failure;
+    } finally {
+      client.off("error", onError);
+      if (lost !== undefined) destroySocket(client);
+      client.release(lost);
+    }
+  }
+
+  async function transaction<T>(work: (run: RunSql) => Promise<T>): Promise<T> {
+    return withClient("transaction", async (client) => {
+      await client.query("begin");
+      let result: T;
+      try {
+        result = await work((text, values) => runOn(client, text, values));
+      } catch (error) {
+        await rollBack(client);
+        throw error;
+      }
+      await client.query("commit");
+      return result;
+    });
+  }
+
+  async function rollBack(client: pg.PoolClient): Promise<void> {
+    try {
+      await client.query("rollback");
+    } catch (error) {
+      // The connection is gone, and the transaction with it; the caller gets the error that came first.
+      log.debug({ err: error }, "rollback on a lost connection");
+      destroySocket(client);
+    }
+  }
+
+  return {
+    pool,
+    run: (statement, values) =>
+      withClient(statement.name, async (client) => {
+        const result = await client.query<Row>({ name: statement.name, text: statement.text, values: [...values] });
+        return result.rows;
+      }),
+    query: (text, values) => withClient("query", (client) => runOn(client, text, values)),
+    transaction,
+    [Symbol.asyncDispose]: () => {
+      closed ??= pool.end();
+      return closed;
+    },
+  };
+}
+
+async function runOn(client: pg.PoolClient, text: string, values: readonly unknown[]): Promise<{ rows: Row[] }> {
+  try {
+    const result = await client.query<Row>(text, [...values]);
+    return { rows: result.rows };
+  } catch (error) {
+    throw asLedgerError(error, "query");
+  }
+}
+
+/** Ends a connection that may be half open without waiting for a peer that no longer answers. */
+function destroySocket(client: pg.PoolClient): void {
+  const { connection } = client as unknown as { readonly connection?: { readonly stream?: { destroy(): void } } };
+  connection?.stream?.destroy();
+}

@@ -1,0 +1,93 @@
+import { createHash } from "node:crypto";
+import type { Database } from "./database.ts";
+import type { TableName } from "./sql.ts";
+
+/** A message that the broker gave up on, as it came out of a dead queue. It need not be one of ours. */
+export interface DeadLetter {
+  readonly messageId: string | undefined;
+  /** The queue that it died in. */
+  readonly queue: string;
+  /** RabbitMQ's reason: `delivery_limit`, `rejected`, `expired`, `maxlen`. */
+  readonly reason: string;
+  readonly exchange?: string;
+  readonly routingKey?: string;
+  /** The `x-death` header. */
+  readonly death?: unknown;
+  readonly headers?: unknown;
+  readonly body: Uint8Array;
+  /** Jobs that the message named, if it could be read. */
+  readonly jobIds: readonly string[];
+}
+
+export interface RecordedDeadLetter {
+  /** Its id in the ledger, the same at a repeated call. */
+  readonly id: string;
+  /** `false`: this death of this message was recorded before. */
+  readonly recorded: boolean;
+  /** How many of its jobs were still ready, and will be sent again. */
+  readonly resent: number;
+}
+
+export interface DeadLettersOptions {
+  readonly database: Database;
+  readonly table: TableName;
+  readonly newId: () => string;
+}
+
+export function createDeadLetters({ database, table, newId }: DeadLettersOptions) {
+  const insert = `insert into ${table("dead_letters")}
+      (id, fingerprint, message_id, queue, reason, exchange, routing_key, death, headers, body, job_ids)
+    values ($1, $2, $3, $4, $5, $6, $7, $8::text::jsonb, $9::text::jsonb, $10, $11)
+    on conflict (fingerprint) do nothing returning id`;
+  const find = `select id from ${table("dead_letters")} where fingerprint = $1`;
+  // Locks the jobs in id order. Index: jobs (id). Nothing is counted against them: they never ran because of this message.
+  const resend = `with waiting as (
+      select id from ${table("jobs")} where id = any ($1::uuid[]) and state = 'ready' and held_by is null
+      order by id for update
+    )
+    update ${table("jobs")} set sent_at = null, send_after = clock_timestamp()
+    where id = any (array(select id from waiting)) returning id`;
+
+  return (letter: DeadLetter): Promise<RecordedDeadLetter> =>
+    database.transaction(async (run) => {
+      const fingerprint = fingerprintOf(letter);
+      const { rows } = await run(insert, [
+        newId(),
+        fingerprint,
+        letter.messageId === undefined ? null : storable(letter.messageId),
+        storable(letter.queue),
+        storable(letter.reason),
+        letter.exchange === undefined ? null : storable(letter.exchange),
+        letter.routingKey === undefined ? null : storable(letter.routingKey),
+        storableJson(letter.death),
+        storableJson(letter.headers),
+        Buffer.from(letter.body),
+        letter.jobIds,
+      ]);
+      const id = rows[0]?.["id"];
+      if (id === undefined) {
+        const known = await run(find, [fingerprint]);
+        return { id: String(known.rows[0]?.["id"]), recorded: false, resent: 0 };
+      }
+      const resent = letter.jobIds.length === 0 ? [] : (await run(resend, [letter.jobIds])).rows;
+      return { id: String(id), recorded: true, resent: resent.length };
+    });
+}
+
+/** One death of one message. The broker's delivery count is left out: a redelivery from the dead queue is the same death. */
+function fingerprintOf(letter: DeadLetter): Buffer {
+  const facts = JSON.stringify([letter.messageId ?? null, letter.queue, letter.reason, letter.death ?? null]);
+  return createHash("sha256").update(facts).update("\n").update(letter.body).digest();
+}
+
+/** Any message must be kept, whatever it holds: what Postgres cannot store in text is replaced. The body stays exact. */
+const storable = (text: string): string => text.toWellFormed().replaceAll("\u0000", "\u{fffd}");
+
+function storableJson(value: unknown): string | null {
+  if (value === undefined) return null;
+  return JSON.stringify(value, (_, inner: unknown) => {
+    if (typeof inner === "string") return storable(inner);
+    if (typeof inner === "bigint") return inner.toString();
+    return inner;
+  });
+}

@@ -1,0 +1,185 @@
+import { type Batcher, createBatcher, type OnBatch } from "./batcher.ts";
+import type { Database } from "./database.ts";
+import { LedgerConflictError, mayBeOneItem } from "./errors.ts";
+import type { EnqueueResult, JobState, NewJob } from "./job.ts";
+import { insertJobs, jobInput, jobRowJson } from "./job-insert.ts";
+import type { RunSql, Statement, TableName } from "./sql.ts";
+
+/** A job on its way in: its id, and its row as JSON text. */
+interface Row {
+  readonly id: string;
+  readonly json: string;
+  readonly name: string;
+  readonly key: string | undefined;
+  /** The caller chose the id, so that the job may exist already, even finished. */
+  readonly known: boolean;
+}
+
+type Call = readonly Row[];
+type Run = (statement: Statement, values: readonly unknown[]) => Promise<readonly Record<string, unknown>[]>;
+
+export interface Enqueue {
+  enqueue(jobs: readonly NewJob[]): Promise<readonly EnqueueResult[]>;
+  enqueueIn(run: RunSql, jobs: readonly NewJob[]): Promise<readonly EnqueueResult[]>;
+}
+
+export interface EnqueueOptions {
+  readonly database: Database;
+  readonly table: TableName;
+  readonly newId: () => string;
+  readonly onBatch: OnBatch | undefined;
+}
+
+export function createEnqueue({ database, table, newId, onBatch }: EnqueueOptions): Enqueue {
+  const statements = enqueueStatements(table);
+  const common = { weigh: (call: Call) => call.length, splitOn: mayBeOneItem, onBatch };
+
+  // Two batchers: a key may have to wait for the transaction of somebody who enqueues the same key; others must not.
+  const fresh: Batcher<Call, readonly EnqueueResult[]> = createBatcher({
+    ...common,
+    name: "enqueue",
+    run: (calls) => inOneStatement(calls, (rows) => insertFresh(database.run, rows)),
+  });
+  const known: Batcher<Call, readonly EnqueueResult[]> = createBatcher({
+    ...common,
+    name: "enqueue_known",
+    run: (calls) => inOneStatement(calls, (rows) => database.transaction((run) => insertKnown(plain(run), rows))),
+  });
+
+  async function insertFresh(run: Run, rows: readonly Row[]): Promise<readonly EnqueueResult[]> {
+    const waiting = await run(statements.fresh, [jsonOf(rows)]);
+    const states = new Map(waiting.map((row) => [row["id"], row["state"] as JobState]));
+    return rows.map(({ id }) => ({ id, created: true, state: states.get(id) ?? "ready" }));
+  }
+
+  /** Three steps, each with a fresh snapshot; see the statements. */
+  async function insertKnown(run: Run, rows: readonly Row[]): Promise<readonly EnqueueResult[]> {
+    // Keys in one order in every process: two batches that share keys wait for each other instead of deadlocking.
+    const sorted = [...rows].sort(byKey);
+    const inserted = await run(statements.known, [jsonOf(sorted)]);
+    const created = new Map(inserted.map((row) => [row["id"], row["state"] as JobState]));
+    const suspects = rows.filter((row) => row.known && created.has(row.id)).map(({ id }) => id);
+    if (suspects.length > 0) {
+      for (const row of await run(statements.undo, [JSON.stringify(suspects)])) created.delete(row["id"]);
+    }
+    const results = rows.map(({ id }): EnqueueResult | undefined => {
+      const state = created.get(id);
+      // Once only: the same id twice in a batch is one job, made by the first.
+      return state !== undefined && created.delete(id) ? { id, created: true, state } : undefined;
+    });
+    const losers = rows.filter((_, index) => results[index] === undefined);
+    if (losers.length === 0) return results.filter((result) => result !== undefined);
+    const found = await run(statements.find, [jsonOf(losers)]);
+    const existing = new Map(found.map((row) => [row["asked"], row]));
+    return rows.map((row, index) => {
+      const result = results[index];
+      if (result !== undefined) return result;
+      const job = existing.get(row.id);
+      if (job === undefined) {
+        throw new LedgerConflictError(`the job with the key "${row.key ?? row.id}" was dropped while it was looked up`);
+      }
+      return { id: String(job["id"]), created: false, state: job["state"] as JobState };
+    });
+  }
+
+  function rowsOf(jobs: readonly NewJob[]): Call {
+    return jobs.map((job) => {
+      const id = job.id ?? newId();
+      return { id, json: jobRowJson(job, id), name: job.name, key: job.key, known: job.id !== undefined };
+    });
+  }
+
+  const isFresh = (row: Row): boolean => row.key === undefined && !row.known;
+
+  return {
+    enqueue: async (jobs) => {
+      if (jobs.length === 0) return [];
+      const rows = rowsOf(jobs);
+      return rows.every(isFresh) ? fresh.add(rows) : known.add(rows);
+    },
+    enqueueIn: async (run, jobs) => {
+      if (jobs.length === 0) return [];
+      const rows = rowsOf(jobs);
+      return rows.every(isFresh) ? insertFresh(plain(run), rows) : insertKnown(plain(run), rows);
+    },
+  };
+}
+
+/** One statement for the rows of many calls; each call gets its own results back. */
+async function inOneStatement(
+  calls: readonly Call[],
+  insert: (rows: readonly Row[]) => Promise<readonly EnqueueResult[]>,
+): Promise<readonly (readonly EnqueueResult[])[]> {
+  const results = await insert(calls.flat());
+  let from = 0;
+  return calls.map((call) => results.slice(from, (from += call.length)));
+}
+
+const plain =
+  (run: RunSql): Run =>
+  async (statement, values) =>
+    (await run(statement.text, values)).rows;
+
+const jsonOf = (rows: readonly Row[]): string => `[${rows.map(({ json }) => json).join(",")}]`;
+
+function byKey(a: Row, b: Row): number {
+  if (a.name !== b.name) return a.name < b.name ? -1 : 1;
+  const [left, right] = [a.key ?? "", b.key ?? ""];
+  if (left !== right) return left < right ? -1 : 1;
+  return 0;
+}
+
+function enqueueStatements(table: TableName) {
+  const input = jobInput(1);
+  const insert = insertJobs(table);
+
+  // Inserts only; locks nothing that exists. Input is one JSON text, so that any driver's parameters can carry it.
+  const fresh = `with inserted as (
+    ${insert}
+    from ${input}
+    returning id, state
+  )
+  select id, state from inserted where state <> 'ready'`;
+
+  // Step 1. A key's insert waits for whoever is inserting the same key, so exactly one wins, whatever the interleaving.
+  // Index: job_keys (name, key), jobs (id).
+  const known = `with input as materialized (select * from ${input}),
+  won as (
+    insert into ${table("job_keys")} (name, key, job_id)
+    select name, key, id from input where key is not null
+    on conflict (name, key) do nothing
+    returning job_id
+  )
+  ${insert}
+  from input r
+  where r.key is null or r.id in (select job_id from won)
+  on conflict (id) do nothing
+  returning id, state`;
+
+  // Step 2, for ids that the caller chose: the job may have existed and finished. Our row now holds the id in the hot table,
+  // so an older one has either conflicted with it or shows in history to this later snapshot. Index: both primary keys.
+  const undo = `delete from ${table("jobs")} j
+  where j.id = any (array(select value::uuid from json_array_elements_text($1::text::json) value))
+    and exists (select from ${table("jobs_history")} h where h.id = j.id)
+  returning j.id`;
+
+  // Step 3, what the losers lost to. Index: job_keys (name, key), both primary keys.
+  const find = `select a.asked, s.id, s.state
+  from (
+    select r.id as asked, coalesce(k.job_id, r.id) as id
+    from ${input} left join ${table("job_keys")} k on k.name = r.name and k.key = r.key
+  ) a
+  cross join lateral (
+    select id, state from ${table("jobs")} j where j.id = a.id
+    union all
+    select id, state from ${table("jobs_history")} h where h.id = a.id
+    limit 1
+  ) s`;
+
+  return {
+    fresh: { name: "warren_enqueue", text: fresh },
+    known: { name: "warren_enqueue_known", text: known },
+    undo: { name: "warren_enqueue_undo", text: undo },
+    find: { name: "warren_enqueue_find", text: find },
+  } as const;
+}

@@ -1,0 +1,52 @@
+import type { Database, Row } from "./database.ts";
+import type { JobRecord, JobState, RecordedError } from "./job.ts";
+import type { TableName } from "./sql.ts";
+
+const shared = `id, queue, name, version, state, payload, errors, attempt, excused, max_attempts, stalls, max_stalls, priority,
+  job_key, correlation_id, trace, worker_id, created_at, run_at, claimed_at`;
+
+export function createFind(database: Database, table: TableName): (id: string) => Promise<JobRecord | undefined> {
+  // One statement, one snapshot: a job on its way from one table to the other is never missed. Index: primary keys.
+  const find = {
+    name: "warren_find_job",
+    text: `select ${shared}, held_by, null as reason, null::jsonb as result, null::timestamptz as finished_at
+      from ${table("jobs")} where id = $1
+      union all
+      select ${shared}, null, reason, result, finished_at from ${table("jobs_history")} where id = $1`,
+  };
+  return async (id) => {
+    const [row] = await database.run(find, [id]);
+    return row === undefined ? undefined : jobRecord(row);
+  };
+}
+
+const optional = <T>(value: unknown): T | undefined => (value === null ? undefined : (value as T));
+
+function jobRecord(row: Row): JobRecord {
+  return {
+    id: String(row["id"]),
+    queue: String(row["queue"]),
+    name: String(row["name"]),
+    version: Number(row["version"]),
+    state: row["state"] as JobState,
+    payload: row["payload"],
+    result: row["result"] ?? undefined,
+    reason: optional<string>(row["reason"]),
+    errors: row["errors"] as readonly RecordedError[],
+    attempt: Number(row["attempt"]),
+    excused: Number(row["excused"]),
+    maxAttempts: Number(row["max_attempts"]),
+    stalls: Number(row["stalls"]),
+    maxStalls: Number(row["max_stalls"]),
+    priority: Number(row["priority"]),
+    key: optional<string>(row["job_key"]),
+    correlationId: String(row["correlation_id"]),
+    trace: optional<string>(row["trace"]),
+    workerId: optional<string>(row["worker_id"]),
+    heldBy: optional<string>(row["held_by"]),
+    createdAt: row["created_at"] as Date,
+    runAt: row["run_at"] as Date,
+    claimedAt: optional<Date>(row["claimed_at"]),
+    finishedAt: optional<Date>(row["finished_at"]),
+  };
+}

@@ -1,0 +1,127 @@
+/** Where a job stands. `retrying` is `scheduled` after at least one attempt. */
+export type UnfinishedState = "scheduled" | "ready" | "running" | "retrying";
+export type FinishedState = "succeeded" | "dead" | "cancelled";
+export type JobState = UnfinishedState | FinishedState;
+
+/** What went wrong in an attempt, as the ledger keeps it. Never holds secrets: the caller redacts. */
+export interface JobError {
+  readonly code: string;
+  readonly message: string;
+  readonly stack?: string;
+  readonly details?: Readonly<Record<string, unknown>>;
+}
+
+/** A kept error: which attempt, and when the ledger heard of it (database time, ISO 8601). */
+export interface RecordedError extends JobError {
+  readonly attempt: number;
+  readonly at: string;
+}
+
+/** When a job may run first: at once, after a delay counted by the database's clock, or at an instant. */
+export type JobStart =
+  | { readonly delayMs?: undefined; readonly runAt?: undefined }
+  | { readonly delayMs: number; readonly runAt?: undefined }
+  | { readonly delayMs?: undefined; readonly runAt: Date };
+
+export type NewJob = JobStart & {
+  /**
+   * Only to repeat an enqueue whose answer was lost: a job that exists under this id, finished or not, is not made again.
+   * Default: a fresh UUIDv7, which costs less. For ids of your own choice use `key`.
+   */
+  readonly id?: string;
+  readonly queue: string;
+  /** Name of the job definition. */
+  readonly name: string;
+  /** Version of the payload's schema. */
+  readonly version: number;
+  /** JSON. Strings must not hold U+0000 or lone surrogates: Postgres cannot store them. */
+  readonly payload: unknown;
+  readonly priority?: number;
+  /** How many attempts count before the job is dead. */
+  readonly maxAttempts: number;
+  /** How many stalls (lost workers) are forgiven; one more and the job is dead. */
+  readonly maxStalls: number;
+  /** The same name and key is the same job, until history is dropped. */
+  readonly key?: string;
+  /** Breakers (`provider:operation`) that must be closed for the job to run. */
+  readonly breakers?: readonly string[];
+  readonly correlationId: string;
+  /** W3C `traceparent` of the creator. */
+  readonly trace?: string;
+  /** Who publishes it: the enqueuing process right after its commit (the dispatcher waits 5 s), or the dispatcher at once. */
+  readonly sendBy: "enqueuer" | "dispatcher";
+};
+
+export interface EnqueueResult {
+  readonly id: string;
+  /** `false`: the id or key was known, and nothing was written. */
+  readonly created: boolean;
+  /** State of the job when the statement ran. Only a `ready` job is worth a message. */
+  readonly state: JobState;
+}
+
+/** A job in the hands of a worker. */
+export interface ClaimedJob {
+  readonly id: string;
+  readonly queue: string;
+  readonly name: string;
+  readonly version: number;
+  readonly payload: unknown;
+  /** The fence: settling must name it. Counts every claim. */
+  readonly attempt: number;
+  /** How many of these attempts do not count against `maxAttempts`. */
+  readonly excused: number;
+  readonly maxAttempts: number;
+  readonly stalls: number;
+  readonly correlationId: string;
+  readonly trace: string | undefined;
+  readonly key: string | undefined;
+  readonly breakers: readonly string[];
+  /** It runs to find out whether an open breaker may close. */
+  readonly probe: boolean;
+  readonly runAt: Date;
+  readonly createdAt: Date;
+  /** Database time of the claim. */
+  readonly claimedAt: Date;
+}
+
+/** A ready job that somebody should publish. */
+export interface SendableJob {
+  readonly id: string;
+  readonly queue: string;
+  readonly name: string;
+  /** For `confirmSent`. */
+  readonly attempt: number;
+}
+
+/** Everything the ledger knows about one job. */
+export interface JobRecord {
+  readonly id: string;
+  readonly queue: string;
+  readonly name: string;
+  readonly version: number;
+  readonly state: JobState;
+  readonly payload: unknown;
+  /** What the handler returned; only of a `succeeded` job. */
+  readonly result: unknown;
+  /** Why the job is dead or cancelled. */
+  readonly reason: string | undefined;
+  readonly errors: readonly RecordedError[];
+  readonly attempt: number;
+  readonly excused: number;
+  readonly maxAttempts: number;
+  readonly stalls: number;
+  readonly maxStalls: number;
+  readonly priority: number;
+  readonly key: string | undefined;
+  readonly correlationId: string;
+  readonly trace: string | undefined;
+  /** The worker that runs it, or ran it last. */
+  readonly workerId: string | undefined;
+  /** The breaker that holds it back. */
+  readonly heldBy: string | undefined;
+  readonly createdAt: Date;
+  readonly runAt: Date;
+  readonly claimedAt: Date | undefined;
+  readonly finishedAt: Date | undefined;
+}

@@ -1,0 +1,111 @@
+import type pg from "pg";
+import type { Breaker, BreakerReport } from "./breakers.ts";
+import type { CacheStore } from "./cache.ts";
+import type { Cancelled } from "./cancel.ts";
+import type { DeadLetter, RecordedDeadLetter } from "./dead-letters.ts";
+import type { ClaimedJob, EnqueueResult, JobRecord, NewJob, SendableJob } from "./job.ts";
+import type { Settled, Settlement } from "./outcome.ts";
+import type { Maintained } from "./partitions.ts";
+import type { SentJob } from "./release.ts";
+import type { Beat, Expired } from "./rescue.ts";
+import type { RunSql, TableName } from "./sql.ts";
+import type { HeldAttempt, NewWorker } from "./workers.ts";
+
+/**
+ * The truth about every job, in Postgres. Open it with `openLedger`; every method throws a `LedgerError`:
+ * `LEDGER_UNAVAILABLE` and `LEDGER_CONFLICT` are worth another try, the others are not.
+ */
+export interface Ledger extends AsyncDisposable {
+  readonly schema: string;
+  /** Qualified, quoted name of a table of the schema, for sibling modules' statements. */
+  readonly table: TableName;
+  readonly pool: pg.Pool;
+  /** One statement in its own transaction. */
+  readonly query: RunSql;
+  /** Runs `work` in one transaction: commits when it resolves, rolls back when it throws. */
+  transaction<T>(work: (run: RunSql) => Promise<T>): Promise<T>;
+  /** Throws `LEDGER_SCHEMA_BEHIND`, `LEDGER_SCHEMA_NEWER` or `LEDGER_MIGRATION_CHANGED`. */
+  checkSchema(): Promise<void>;
+  /** Whether Postgres answers; throws `LEDGER_UNAVAILABLE`. For health checks. */
+  ping(): Promise<void>;
+
+  /**
+   * Writes jobs, all of one call or none; concurrent calls share a statement. A job whose key is known is not written
+   * (`created: false`), however many processes enqueue it at once.
+   */
+  enqueue(jobs: readonly NewJob[]): Promise<readonly EnqueueResult[]>;
+  /** The same in the caller's transaction (read committed): nothing is there before it commits. Publish only after that. */
+  enqueueIn(run: RunSql, jobs: readonly NewJob[]): Promise<readonly EnqueueResult[]>;
+
+  /**
+   * Takes ready jobs for a worker: `ready` → `running`, attempt + 1. Returns those it got; the others are done, held, not due or
+   * another worker's, and their messages are settled business. Throws `LEDGER_WORKER_ENDED` if the worker's lease is over.
+   * After `LEDGER_UNAVAILABLE` it is unknown whether the claim happened: do not ack, and ask `runningOf`.
+   */
+  claim(claim: { readonly workerId: string; readonly ids: readonly string[] }): Promise<readonly ClaimedJob[]>;
+  /** Ends an attempt. Safe to repeat after any error: a repeated settlement is `already`. */
+  settle(settlement: Settlement): Promise<Settled>;
+  /** Ends an attempt inside the caller's transaction. Throws `FencedError` when the job is no longer this attempt's. */
+  settleIn(run: RunSql, settlement: Settlement): Promise<void>;
+
+  registerWorker(worker: NewWorker): Promise<void>;
+  /** `alive: false`: the lease is over, all claims were taken away; register again under a new id. */
+  beat(workerId: string): Promise<{ readonly alive: boolean }>;
+  /** Ends the lease and hands its running jobs back to be sent again. Returns how many those were. */
+  retireWorker(workerId: string): Promise<{ readonly handedBack: number }>;
+  /** Which running jobs carry the worker's id: what it does not know of was claimed by a statement whose answer was lost. */
+  runningOf(workerId: string): Promise<readonly HeldAttempt[]>;
+  /** Hands claims back, excused: `running` → `ready`. Those no longer its own are left alone. */
+  giveBack(
+    workerId: string,
+    attempts: readonly { readonly id: string; readonly attempt: number }[],
+  ): Promise<{ readonly handedBack: number }>;
+
+  /** The beats of all living workers, for `observe`. */
+  beats(): Promise<readonly Beat[]>;
+  /** Ends the lease of a worker that still shows this beat, and takes its jobs away, each with one stall more. */
+  expireWorker(worker: { readonly id: string; readonly beatSeq: string }): Promise<Expired>;
+
+  /** Jobs whose time has come → `ready`, to be published by the caller within 10 s. */
+  takeDue(take: { readonly limit: number }): Promise<readonly SendableJob[]>;
+  /** Ready jobs that nobody has published, to be published by the caller within 10 s. */
+  takeUnsent(take: { readonly limit: number }): Promise<readonly SendableJob[]>;
+  /**
+   * Ready jobs of a queue that were published at least `sentForMs` ago and never claimed, to be published again by the caller.
+   * Only when the broker's queue is too short for them to be waiting there.
+   */
+  takeLost(take: {
+    readonly queue: string;
+    readonly sentForMs: number;
+    readonly limit: number;
+  }): Promise<readonly SendableJob[]>;
+  /**
+   * Remembers that these were published and confirmed, if they are still waiting. Returns how many were. Fenced by the attempt: a
+   * job that was claimed and came back meanwhile is not marked by the message that it used up.
+   */
+  confirmSent(sent: readonly SentJob[]): Promise<{ readonly waiting: number }>;
+  /** Queues that have ready jobs. */
+  readyQueues(): Promise<readonly string[]>;
+  /** For how long the oldest ready job of each queue has been due. Reads one index entry a queue. */
+  oldestReady(): Promise<readonly { readonly queue: string; readonly ageMs: number }[]>;
+
+  /** Breakers that were ever reported, and those that hold jobs. */
+  breakers(): Promise<readonly Breaker[]>;
+  reportBreaker(report: BreakerReport): Promise<void>;
+  /** Open and past its time to retry → half open, and lets exactly one held job go, as a probe. */
+  probeBreaker(name: string): Promise<{ readonly released: readonly SendableJob[] }>;
+  /** Lets held jobs of a closed breaker go, twice as many at each call up to `limit`. */
+  releaseHeld(release: { readonly name: string; readonly limit: number }): Promise<readonly SendableJob[]>;
+
+  /** Keeps a message that the broker gave up on, once, and has its jobs that are still ready sent again. */
+  recordDeadLetter(letter: DeadLetter): Promise<RecordedDeadLetter>;
+
+  findJob(id: string): Promise<JobRecord | undefined>;
+  /** Cancels a job that is not running. */
+  cancel(id: string, reason: string): Promise<Cancelled>;
+
+  /** Makes coming days of history, drops those past retention, forgets old keys and expired cache rows. Run it hourly. */
+  maintainPartitions(policy: { readonly retentionDays: number }): Promise<Maintained>;
+  /** A cache shared by all processes, with expiry by the database's clock. */
+  cacheStore(): CacheStore;
+}

@@ -1,0 +1,138 @@
+import { v7 } from "uuid";
+import { createBreakers } from "./breakers.ts";
+import { createCacheStore } from "./cache.ts";
+import { createCancel } from "./cancel.ts";
+import { createClaim } from "./claim.ts";
+import { openDatabase } from "./database.ts";
+import { createDeadLetters } from "./dead-letters.ts";
+import { createEnqueue } from "./enqueue.ts";
+import { createFind } from "./find.ts";
+import { createInstruments } from "./instruments.ts";
+import type { Ledger } from "./ledger.ts";
+import type { LedgerLog, LedgerMetrics } from "./log.ts";
+import { checkSchema } from "./migrations.ts";
+import { maintain } from "./partitions.ts";
+import { createRelease } from "./release.ts";
+import { createRescue } from "./rescue.ts";
+import { retrying } from "./retrying.ts";
+import { createSettle } from "./settle.ts";
+import { parseSchemaName, tablesOf } from "./sql.ts";
+import { createWorkers } from "./workers.ts";
+
+export interface OpenLedgerOptions {
+  readonly connectionString: string;
+  /** Default `warren`. */
+  readonly schema?: string;
+  readonly log: LedgerLog;
+  readonly metrics?: LedgerMetrics;
+  /** Connections to Postgres at most. Default 8. */
+  readonly poolSize?: number;
+  /** Shown in `pg_stat_activity`. Default `warren`. */
+  readonly applicationName?: string;
+  /** Default 15 s; the client waits 5 s longer, then takes the connection for dead. */
+  readonly statementTimeoutMs?: number;
+  /** Default 5 s. */
+  readonly lockTimeoutMs?: number;
+  /** For a new connection, and for waiting for a free one. Default 5 s. */
+  readonly connectTimeoutMs?: number;
+  /** How often reads and repeatable calls are tried again at once after a lost connection or a conflict. Default 2. */
+  readonly retries?: number;
+  /** Pause before such a retry; doubles. Default 50 ms. */
+  readonly retryDelayMs?: number;
+  /** Days of history that are made ahead. Default 3. */
+  readonly daysAhead?: number;
+  /** Makes the ids of jobs: UUIDv7, since history is partitioned by their time. */
+  readonly newId?: () => string;
+}
+
+/**
+ * Opens the ledger. Does not need the database to be up: connections are made by the first call, and made again after a loss.
+ * Dispose it to close them; calls under way finish first.
+ */
+export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
+  const schema = parseSchemaName(options.schema ?? "warren");
+  const { newId = v7, daysAhead = 3 } = options;
+  const table = tablesOf(schema);
+  const database = openDatabase({
+    connectionString: options.connectionString,
+    poolSize: options.poolSize ?? 8,
+    applicationName: options.applicationName ?? "warren",
+    statementTimeoutMs: options.statementTimeoutMs ?? 15_000,
+    lockTimeoutMs: options.lockTimeoutMs ?? 5_000,
+    connectTimeoutMs: options.connectTimeoutMs ?? 5_000,
+    log: options.log,
+  });
+  const { onBatch } = createInstruments(options.metrics, database.pool);
+  const { repeatable, undone } = retrying({ retries: options.retries ?? 2, delayMs: options.retryDelayMs ?? 50 });
+
+  const enqueue = createEnqueue({ database, table, newId, onBatch });
+  const claiming = createClaim({ database, table, onBatch });
+  const settle = createSettle({ database, table, onBatch });
+  const workers = createWorkers(database, table);
+  const rescue = createRescue(database, table);
+  const release = createRelease(database, table);
+  const breakers = createBreakers(database, table);
+  const find = createFind(database, table);
+  const cancel = createCancel(database, table);
+  const recordDeadLetter = createDeadLetters({ database, table, newId });
+  const cache = createCacheStore(database, table);
+
+  return {
+    schema,
+    table,
+    pool: database.pool,
+    query: database.query,
+    transaction: database.transaction,
+    checkSchema: () => repeatable(() => checkSchema(database.query, schema)),
+    ping: async () => {
+      await repeatable(() => database.query("select 1", []));
+    },
+
+    // What the database rolled back may be repeated at once; what may have been committed, only where a repetition is harmless.
+    enqueue: (jobs) => undone(() => enqueue.enqueue(jobs)),
+    enqueueIn: enqueue.enqueueIn,
+    claim: (claim) => undone(() => claiming.claim(claim)),
+    settle: (settlement) => repeatable(() => settle.settle(settlement)),
+    settleIn: settle.settleIn,
+
+    registerWorker: (worker) => repeatable(() => workers.register(worker)),
+    beat: (workerId) => repeatable(() => workers.beat(workerId)),
+    retireWorker: async (workerId) => {
+      const retired = await repeatable(() => workers.retire(workerId));
+      claiming.forget(workerId);
+      return retired;
+    },
+    runningOf: (workerId) => repeatable(() => workers.runningOf(workerId)),
+    giveBack: (workerId, attempts) =>
+      repeatable(async () => {
+        const settled = await settle.settleAll(
+          attempts.map(({ id, attempt }) => ({ id, attempt, workerId, outcome: { kind: "returned" } })),
+        );
+        return { handedBack: settled.filter((answer) => answer === "applied").length };
+      }),
+
+    beats: () => repeatable(rescue.beats),
+    expireWorker: (worker) => undone(() => rescue.expire(worker)),
+    takeDue: (take) => undone(() => release.takeDue(take)),
+    takeUnsent: (take) => undone(() => release.takeUnsent(take)),
+    takeLost: (take) => undone(() => release.takeLost(take)),
+    confirmSent: (sent) => repeatable(() => release.confirmSent(sent)),
+    readyQueues: () => repeatable(release.readyQueues),
+    oldestReady: () => repeatable(release.oldestReady),
+
+    breakers: () => repeatable(breakers.list),
+    reportBreaker: (report) => repeatable(() => breakers.report(report)),
+    probeBreaker: (name) => undone(() => breakers.probe(name)),
+    releaseHeld: (request) => undone(() => breakers.release(request)),
+
+    recordDeadLetter: (letter) => repeatable(() => recordDeadLetter(letter)),
+    findJob: (id) => repeatable(() => find(id)),
+    cancel: (id, reason) => repeatable(() => cancel(id, reason)),
+    maintainPartitions: ({ retentionDays }) => maintain(database.transaction, table, { retentionDays, daysAhead }),
+    cacheStore: () => ({
+      get: (key) => repeatable(() => cache.get(key)),
+      set: (key, value, ttlMs) => repeatable(() => cache.set(key, value, ttlMs)),
+    }),
+    [Symbol.asyncDispose]: () => database[Symbol.asyncDispose](),
+  };
+}

@@ -1,0 +1,29 @@
+import type { JobError } from "./job.ts";
+
+/** What becomes of an attempt. Delays count from the settlement, by the database's clock. */
+export type Outcome =
+  | { readonly kind: "succeeded"; readonly result: unknown }
+  | { readonly kind: "retrying"; readonly delayMs: number; readonly error: JobError }
+  | { readonly kind: "dead"; readonly reason: string; readonly error: JobError }
+  | { readonly kind: "cancelled"; readonly reason: string }
+  /** Later, by the handler's own wish; the attempt does not count. */
+  | { readonly kind: "snoozed"; readonly delayMs: number }
+  /** Until the breaker lets it go; the attempt does not count. */
+  | { readonly kind: "held"; readonly breaker: string; readonly error: JobError }
+  /** The worker gives it back unfinished; the attempt does not count. */
+  | { readonly kind: "returned" };
+
+export interface Settlement {
+  readonly id: string;
+  /** The fence: the attempt that the claim returned. */
+  readonly attempt: number;
+  readonly workerId: string;
+  readonly outcome: Outcome;
+}
+
+/**
+ * - `applied`: the job is now what the outcome says.
+ * - `already`: this worker had settled this attempt before (a resend after a lost answer).
+ * - `fenced`: the job is no longer this worker's to settle; nothing was changed.
+ */
+export type Settled = "applied" | "already" | "fenced";

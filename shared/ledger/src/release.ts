@@ -1,0 +1,121 @@
+import type { Database, Row } from "./database.ts";
+import type { SendableJob } from "./job.ts";
+import type { TableName } from "./sql.ts";
+
+/** For how long a job that a process took for publishing is left to it. */
+export const sendLease = "interval '10 seconds'";
+
+export interface SentJob {
+  readonly id: string;
+  /** The job's attempt when it was published: 0 for a fresh one, else as the take returned it. */
+  readonly attempt: number;
+}
+
+export interface Release {
+  takeDue(take: { readonly limit: number }): Promise<readonly SendableJob[]>;
+  takeUnsent(take: { readonly limit: number }): Promise<readonly SendableJob[]>;
+  takeLost(take: {
+    readonly queue: string;
+    readonly sentForMs: number;
+    readonly limit: number;
+  }): Promise<readonly SendableJob[]>;
+  confirmSent(sent: readonly SentJob[]): Promise<{ readonly waiting: number }>;
+  readyQueues(): Promise<readonly string[]>;
+  oldestReady(): Promise<readonly { readonly queue: string; readonly ageMs: number }[]>;
+}
+
+export function sendable(row: Row): SendableJob {
+  return {
+    id: String(row["id"]),
+    queue: String(row["queue"]),
+    name: String(row["name"]),
+    attempt: Number(row["attempt"]),
+  };
+}
+
+export function createRelease(database: Database, table: TableName): Release {
+  const statements = releaseStatements(table);
+  return {
+    takeDue: async ({ limit }) => (await database.run(statements.due, [limit])).map(sendable),
+    takeUnsent: async ({ limit }) => (await database.run(statements.unsent, [limit])).map(sendable),
+    takeLost: async ({ queue, sentForMs, limit }) =>
+      (await database.run(statements.lost, [queue, sentForMs, limit])).map(sendable),
+    confirmSent: async (sent) => {
+      if (sent.length === 0) return { waiting: 0 };
+      const sorted = [...sent].sort((a, b) => (a.id < b.id ? -1 : 1));
+      const rows = await database.run(statements.confirm, [
+        `{${sorted.map(({ id }) => id).join(",")}}`,
+        `{${sorted.map(({ attempt }) => attempt).join(",")}}`,
+      ]);
+      return { waiting: rows.length };
+    },
+    readyQueues: async () => (await database.run(statements.queues, [])).map((row) => String(row["queue"])),
+    oldestReady: async () =>
+      (await database.run(statements.queues, [])).map((row) => ({
+        queue: String(row["queue"]),
+        ageMs: Math.max(0, Number(row["age_ms"])),
+      })),
+  };
+}
+
+function releaseStatements(table: TableName) {
+  const jobs = table("jobs");
+  const take = (picked: string): string => `with picked as (${picked})
+    update ${jobs}
+    set state = 'ready', sent_at = null, send_after = clock_timestamp() + ${sendLease}
+    where id = any (array(select id from picked))
+    returning id, queue, name, attempt`;
+
+  return {
+    // Several dispatchers share the work: locked rows are another's. Index: jobs_due (run_at).
+    due: {
+      name: "warren_take_due",
+      text: take(`select id from ${jobs}
+        where state in ('scheduled', 'retrying') and run_at <= statement_timestamp()
+        order by run_at limit $1 for update skip locked`),
+    },
+    // Index: jobs_unsent (send_after).
+    unsent: {
+      name: "warren_take_unsent",
+      text: take(`select id from ${jobs}
+        where state = 'ready' and held_by is null and sent_at is null and send_after <= statement_timestamp()
+        order by send_after limit $1 for update skip locked`),
+    },
+    // Index: jobs_ready (queue, run_at): those that have been due the longest were sent the longest ago.
+    lost: {
+      name: "warren_take_lost",
+      text: take(`select id from ${jobs}
+        where state = 'ready' and held_by is null and queue = $1
+          and sent_at <= statement_timestamp() - $2::double precision * interval '1 millisecond'
+        order by run_at limit $3 for update skip locked`),
+    },
+    // Locks in id order: the input is sorted, and the lateral join takes it row by row. Fenced by the attempt: a job that was
+    // claimed and came back meanwhile needs a message of its own. Index: jobs (id).
+    confirm: {
+      name: "warren_confirm_sent",
+      text: `with waiting as materialized (
+          select j.id from unnest($1::uuid[], $2::integer[]) as sent(id, attempt)
+          cross join lateral (
+            select j.id from ${jobs} j
+            where j.id = sent.id and j.attempt = sent.attempt
+              and j.state = 'ready' and j.held_by is null and j.sent_at is null
+            for update
+          ) j
+        )
+        update ${jobs} set sent_at = clock_timestamp() where id = any (array(select id from waiting)) returning id`,
+    },
+    // Hops from queue to queue, one index entry each, instead of reading the backlog. Index: jobs_ready (queue, run_at).
+    queues: {
+      name: "warren_ready_queues",
+      text: `with recursive oldest as (
+          (select queue, run_at from ${jobs} where state = 'ready' and held_by is null order by queue, run_at limit 1)
+          union all
+          select next.queue, next.run_at from oldest cross join lateral (
+            select queue, run_at from ${jobs}
+            where state = 'ready' and held_by is null and queue > oldest.queue order by queue, run_at limit 1
+          ) next
+        )
+        select queue, extract(epoch from clock_timestamp() - run_at) * 1000 as age_ms from oldest`,
+    },
+  } as const;
+}

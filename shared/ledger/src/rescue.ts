@@ -1,0 +1,100 @@
+import type { Database } from "./database.ts";
+import { appendErrorSql, archiveSql } from "./history.ts";
+import type { SendableJob } from "./job.ts";
+import { sendable } from "./release.ts";
+import type { TableName } from "./sql.ts";
+import { endLease } from "./workers.ts";
+
+/** A living worker's beat. `beatSeq` is a bigint as text. */
+export interface Beat {
+  readonly id: string;
+  readonly beatSeq: string;
+  readonly host: string;
+  readonly pid: number;
+  readonly queues: readonly string[];
+  /** How old the beat is by the database's clock; for people. `observe` decides, not this. */
+  readonly ageMs: number;
+}
+
+/** What became of an expired worker's jobs. `expired: false`: it beat meanwhile, or another dispatcher was first. */
+export type Expired =
+  | { readonly expired: false }
+  | {
+      readonly expired: true;
+      /** Ready again, to be published by the caller within 10 s. */
+      readonly rescued: readonly SendableJob[];
+      /** Stalled once too often: dead, with the reason `JOB_STALLED`. */
+      readonly dead: readonly string[];
+    };
+
+export interface Rescue {
+  beats(): Promise<readonly Beat[]>;
+  expire(worker: { readonly id: string; readonly beatSeq: string }): Promise<Expired>;
+}
+
+export function createRescue(database: Database, table: TableName): Rescue {
+  // One row a living worker; reads the small table whole.
+  const beats = {
+    name: "warren_beats",
+    text: `select id, beat_seq, host, pid, queues, extract(epoch from clock_timestamp() - beat_at) * 1000 as age_ms
+      from ${table("workers")} where ended_at is null order by id`,
+  };
+  const rescue = rescueSql(table);
+
+  return {
+    beats: async () => {
+      const rows = await database.run(beats, []);
+      return rows.map((row) => ({
+        id: String(row["id"]),
+        beatSeq: String(row["beat_seq"]),
+        host: String(row["host"]),
+        pid: Number(row["pid"]),
+        queues: row["queues"] as readonly string[],
+        ageMs: Number(row["age_ms"]),
+      }));
+    },
+    expire: ({ id, beatSeq }) =>
+      database.transaction(async (run) => {
+        if (!(await endLease(run, table, { id, as: "expired", beatSeq }))) return { expired: false };
+        const { rows } = await run(rescue, [id]);
+        return {
+          expired: true,
+          rescued: rows.filter((row) => row["dead"] !== true).map(sendable),
+          dead: rows.filter((row) => row["dead"] === true).map((row) => String(row["id"])),
+        };
+      }),
+  };
+}
+
+// Locks the worker's running jobs in id order, after its own row was locked by another statement of the transaction.
+// Index: jobs_running (worker_id), primary keys. A stall is an excused claim; one too many and the job is dead.
+function rescueSql(table: TableName): string {
+  const error = `jsonb_build_object('code', 'JOB_STALLED', 'message', 'the worker ' || worker_id || ' was lost while it ran the job')`;
+  return `with lost as materialized (
+    select *, stalls >= max_stalls as over from ${table("jobs")}
+    where worker_id = $1 and state = 'running' order by id for update
+  ),
+  gone as (
+    delete from ${table("jobs")} where id = any (array(select id from lost where over))
+  ),
+  archived as (
+    ${archiveSql(table, {
+      source: "lost",
+      where: "over",
+      state: "'dead'",
+      reason: "'JOB_STALLED'",
+      result: "null",
+      errors: appendErrorSql("errors", error, "attempt"),
+      settled: "settled",
+      stalls: "stalls + 1",
+    })}
+  ),
+  freed as (
+    update ${table("jobs")}
+    set state = 'ready', worker_id = null, stalls = stalls + 1, excused = excused + 1, sent_at = null,
+      send_after = clock_timestamp() + interval '10 seconds',
+      errors = ${appendErrorSql("errors", error, "attempt")}
+    where id = any (array(select id from lost where not over))
+  )
+  select id, queue, name, attempt, over as dead from lost order by id`;
+}

@@ -1,0 +1,174 @@
+import { createBatcher, type OnBatch } from "./batcher.ts";
+import type { Database } from "./database.ts";
+import { FencedError, LedgerDataError, mayBeOneItem } from "./errors.ts";
+import { appendErrorSql, archiveSql } from "./history.ts";
+import type { Settled, Settlement } from "./outcome.ts";
+import type { RunSql, Statement, TableName } from "./sql.ts";
+
+/** A settlement on its way in: its identity, and its row as JSON text. */
+interface Entry {
+  readonly fence: string;
+  readonly json: string;
+}
+
+export interface Settle {
+  settle(settlement: Settlement): Promise<Settled>;
+  settleIn(run: RunSql, settlement: Settlement): Promise<void>;
+  /** Many at once, in one statement of their own. */
+  settleAll(settlements: readonly Settlement[]): Promise<readonly Settled[]>;
+}
+
+export interface SettleOptions {
+  readonly database: Database;
+  readonly table: TableName;
+  readonly onBatch: OnBatch | undefined;
+}
+
+export function createSettle({ database, table, onBatch }: SettleOptions): Settle {
+  const statements = settleStatements(table);
+  const batcher = createBatcher<Entry, Settled>({ name: "settle", run: settleBatch, splitOn: mayBeOneItem, onBatch });
+
+  async function settleBatch(entries: readonly Entry[]): Promise<readonly Settled[]> {
+    // The same settlement twice in a batch is one row of it; rows in id order, since they lock in this order.
+    const distinct = new Map(entries.map((entry) => [entry.fence, entry]));
+    const sorted = [...distinct.values()].sort((a, b) => (a.fence < b.fence ? -1 : 1));
+    const applied = fences(await database.run(statements.settle, [jsonOf(sorted)]));
+    const missed = sorted.filter(({ fence }) => !applied.has(fence));
+    const already = missed.length === 0 ? applied : fences(await database.run(statements.already, [jsonOf(missed)]));
+    return entries.map(({ fence }) => {
+      if (applied.delete(fence)) return "applied";
+      // Its twin of this batch was applied, or an earlier call was.
+      return already.has(fence) || !missed.some((entry) => entry.fence === fence) ? "already" : "fenced";
+    });
+  }
+
+  return {
+    settle: async (settlement) => batcher.add(entryOf(settlement)),
+    settleAll: async (settlements) => (settlements.length === 0 ? [] : settleBatch(settlements.map(entryOf))),
+    settleIn: async (run, settlement) => {
+      const { rows } = await run(statements.settle.text, [jsonOf([entryOf(settlement)])]);
+      if (rows.length === 0) throw new FencedError(settlement.id, settlement.attempt);
+    },
+  };
+}
+
+const jsonOf = (entries: readonly Entry[]): string => `[${entries.map(({ json }) => json).join(",")}]`;
+
+const fenceOf = (id: string, attempt: number): string => `${id.toLowerCase()}:${attempt}`;
+
+function fences(rows: readonly Record<string, unknown>[]): Set<string> {
+  return new Set(rows.map((row) => fenceOf(String(row["id"]), Number(row["attempt"]))));
+}
+
+/** Serialised before any batch is formed, so that what JSON cannot hold fails its own call only. */
+function entryOf({ id, attempt, workerId, outcome }: Settlement): Entry {
+  const { kind, ...rest } = outcome;
+  const fields: {
+    delayMs?: number;
+    result?: unknown;
+    error?: unknown;
+    reason?: string;
+    breaker?: string;
+  } = rest;
+  try {
+    const json = JSON.stringify({
+      id,
+      attempt,
+      worker_id: workerId,
+      kind,
+      delay_ms: fields.delayMs,
+      result: fields.result,
+      error: fields.error,
+      reason: fields.reason,
+      breaker: fields.breaker,
+    });
+    return { fence: fenceOf(id, attempt), json };
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    throw new LedgerDataError(`the outcome of job ${id} cannot be written as JSON: ${message}`, { cause: error });
+  }
+}
+
+function settleStatements(table: TableName): { readonly settle: Statement; readonly already: Statement } {
+  const input = `json_to_recordset($1::text::json) as r(
+      id uuid, attempt integer, worker_id uuid, kind text, delay_ms double precision, result jsonb, error jsonb,
+      reason text, breaker text
+    )`;
+  const finished = `kind in ('succeeded', 'dead', 'cancelled')`;
+  const withError = appendErrorSql("errors", "error", "attempt");
+  const repeated = `(kind = 'held' and errors -> -1 ->> 'code' is not distinct from error ->> 'code')`;
+
+  // Locks the jobs in id order (the input is sorted, and the lateral join takes it row by row), then touches only those.
+  // Index: primary keys. The lateral join and the arrays keep the plan on the primary key, whatever the planner believes.
+  // A probe that succeeded closes the breakers it probed; one that was held opens its breaker again.
+  const settle = `with fenced as materialized (
+    select j.*, i.kind, i.delay_ms, i.result, i.error, i.reason, i.breaker
+    from ${input.replace(" as r(", " as i(")} cross join lateral (
+      select * from ${table("jobs")} j
+      where j.id = i.id and j.state = 'running' and j.attempt = i.attempt and j.worker_id = i.worker_id
+      for update
+    ) j
+  ),
+  gone as (
+    delete from ${table("jobs")} where id = any (array(select id from fenced where ${finished}))
+  ),
+  archived as (
+    ${archiveSql(table, {
+      source: "fenced",
+      where: finished,
+      state: "kind",
+      reason: "reason",
+      result: "result",
+      errors: `case when error is null then errors else ${withError} end`,
+      settled: "attempt",
+      stalls: "stalls",
+    })}
+  ),
+  kept as (
+    update ${table("jobs")} j
+    set state = case when f.kind in ('retrying', 'snoozed') then 'retrying' else 'ready' end,
+      run_at = case when f.kind in ('retrying', 'snoozed')
+        then clock_timestamp() + f.delay_ms * interval '1 millisecond' else j.run_at end,
+      held_by = case when f.kind = 'held' then f.breaker end,
+      excused = j.excused + case when f.kind = 'retrying' then 0 else 1 end,
+      errors = f.errors,
+      probe = j.probe and f.kind = 'returned',
+      settled = j.attempt, worker_id = null, sent_at = null, send_after = clock_timestamp()
+    from (
+      select id, kind, delay_ms, breaker,
+        case when error is null or ${repeated} then errors else ${withError} end as errors
+      from fenced where not (${finished})
+    ) f
+    where j.id = any (array(select id from fenced where not (${finished}))) and j.id = f.id
+  ),
+  breakers_closed as (
+    update ${table("breakers")}
+    set state = 'closed', opened_at = null, retry_at = null, release_window = 1, updated_at = clock_timestamp()
+    where state = 'half_open'
+      and name = any (array(select unnest(breakers) from fenced where probe and kind = 'succeeded'))
+  ),
+  breakers_opened as (
+    insert into ${table("breakers")} as b (name, state, opened_at, retry_at)
+    select breaker, 'open', clock_timestamp(), clock_timestamp() + interval '10 seconds'
+    from (select breaker, bool_or(probe) as probe from fenced where kind = 'held' group by breaker order by breaker) f
+    where f.probe or not exists (select from ${table("breakers")} known where known.name = f.breaker)
+    on conflict (name) do update
+    set state = 'open', retry_at = excluded.retry_at, release_window = 1, updated_at = clock_timestamp()
+    where b.state = 'half_open'
+  ),
+  ramps_reset as (
+    update ${table("breakers")} set release_window = 1
+    where state = 'closed' and release_window > 1 and name = any (array(select breaker from fenced where kind = 'held'))
+  )
+  select id, attempt from fenced`;
+
+  // Which of these attempts were settled before. Index: primary keys. Locks nothing.
+  const already = `select i.id, i.attempt
+  from ${input.replace(" as r(", " as i(")}
+  where exists (
+      select from ${table("jobs")} j where j.id = i.id and j.settled = i.attempt
+    ) or exists (
+      select from ${table("jobs_history")} h where h.id = i.id and h.settled = i.attempt and h.worker_id = i.worker_id
+    )`;
+  return { settle: { name: "warren_settle", text: settle }, already: { name: "warren_settled", text: already } };
+}
