@@ -114,7 +114,7 @@ function explainNpm(output, exitCode) {
   }
   if (has(/EUSAGE|in sync/))
     return "package.json and package-lock.json disagree: run `git checkout package-lock.json` or `npm install`, then start again.";
-  if (has(/EBADENGINE/)) return "npm refuses this Node version: install Node 20.19 or newer and start again.";
+  if (has(/code EBADENGINE/)) return "npm refuses this Node version: install Node 20.19 or newer and start again.";
   return `npm ci failed with exit code ${exitCode}; its own words are above. Mend that and start again.`;
 }
 
