@@ -1,1 +1,33 @@
-export {};
+export type { BackoffOption, CustomBackoff, Failure } from "./backoff.ts";
+export { reportBreakersTo } from "./breakers.ts";
+export { confirmYookassaPayment } from "./builtin/confirm-yookassa.ts";
+export { sendTemplateEmail } from "./builtin/send-template.ts";
+export {
+  type Client,
+  type ClientOptions,
+  createClient,
+  type Enqueued,
+  type EnqueueItem,
+  type EnqueueOptions,
+  prepare,
+} from "./client.ts";
+export {
+  defineJob,
+  type JobDefinition,
+  type JobDefinitionOptions,
+  type ParsedPayloadOf,
+  type PayloadOf,
+  type ResultOf,
+} from "./define.ts";
+export {
+  type AbortCode,
+  JobAbortedError,
+  JobDataError,
+  JobError,
+  JobOptionError,
+  NonRetryableError,
+  snooze,
+} from "./errors.ts";
+export { handle, type JobHandler } from "./handle.ts";
+export type { Job } from "./job.ts";
+export { createWorker, type Worker, type WorkerOptions, type WorkerState } from "./worker.ts";

@@ -1,0 +1,198 @@
+import { randomUUID } from "node:crypto";
+import type { Publisher } from "@warren/amqp";
+import type { EnqueueResult, JobStart, Ledger, NewJob, RunSql } from "@warren/ledger";
+import { currentContext, type Logger, type Metrics } from "@warren/observability";
+import { z } from "zod";
+import { type Announced, createAnnouncer } from "./announcer.ts";
+import type { JobDefinition, PayloadOf } from "./define.ts";
+import { JobOptionError } from "./errors.ts";
+import { assertJson, misfit } from "./json.ts";
+import { durationMs, parseOptions } from "./options.ts";
+
+export interface EnqueueOptions {
+  /** Your own name for this job, up to 200 characters: enqueuing the same id of the same definition again makes no second job. */
+  readonly id?: string;
+  /** Not before this many milliseconds from now, by the ledger's clock. */
+  readonly delayMs?: number;
+  /** Not before this instant. Not together with `delayMs`. */
+  readonly at?: Date;
+  /** 0 (default) to 1,000; higher first, where the queue honours priorities. */
+  readonly priority?: number;
+  /** Default: that of the current context, else a new one. */
+  readonly correlationId?: string;
+  /** Enqueue inside your own transaction: any function that runs one statement there. The dispatcher publishes after your commit. */
+  readonly tx?: RunSql;
+}
+
+export type Enqueued = EnqueueResult;
+
+/** One item of `enqueueMany`. */
+export interface EnqueueItem<Payload> extends Omit<EnqueueOptions, "tx"> {
+  readonly payload: Payload;
+}
+
+export interface ClientOptions {
+  readonly ledger: Pick<Ledger, "enqueue" | "enqueueIn" | "confirmSent" | "transaction">;
+  /** Without one, the dispatcher publishes every job. */
+  readonly publisher?: Pick<Publisher, "publish">;
+  /** Makes a queue exist in the broker before its first message: `(queue) => session.declare(jobsTopology({ queues: [queue] }))`. */
+  readonly declare?: (queue: string) => Promise<void>;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  /** Default `randomUUID`. */
+  readonly newId?: () => string;
+}
+
+export interface Client extends AsyncDisposable {
+  /**
+   * Adds a job. Resolves when the ledger has it; the broker may be down. Concurrent calls share statements.
+   * @throws JobDataError `JOB_PAYLOAD_INVALID` with the path of the field, `JOB_PAYLOAD_UNSERIALISABLE`.
+   * @throws JobOptionError `JOB_OPTION_UNKNOWN`, `JOB_OPTION_INVALID`.
+   */
+  enqueue<Definition extends JobDefinition>(
+    definition: Definition,
+    payload: PayloadOf<Definition>,
+    options?: EnqueueOptions,
+  ): Promise<Enqueued>;
+  /** Adds many jobs at once: all of them or, when one is invalid, none. Results in the order given. */
+  enqueueMany<Definition extends JobDefinition>(
+    definition: Definition,
+    items: readonly EnqueueItem<PayloadOf<Definition>>[],
+    options?: Pick<EnqueueOptions, "tx">,
+  ): Promise<readonly Enqueued[]>;
+  /** Publishes jobs that somebody else's statement has committed (see `prepare`). Never throws, never waits. */
+  announce(jobs: readonly Pick<Announced, "id" | "queue">[]): void;
+}
+
+const enqueueOptions = z.strictObject({
+  id: z.string().min(1).max(200).optional(),
+  delayMs: durationMs.optional(),
+  at: z.date().optional(),
+  priority: z.number().int().min(0).max(1_000).optional(),
+  correlationId: z.string().min(1).max(200).optional(),
+  tx: z
+    .custom<RunSql>((value) => typeof value === "function", "expected a function that runs one statement")
+    .optional(),
+});
+
+const maxJobsPerStatement = 1_000;
+const defaultBundleSize = 50;
+const noOptions: z.output<typeof enqueueOptions> = {};
+
+/** Opens a client: the side of Warren that adds jobs. */
+export function createClient(options: ClientOptions): Client {
+  const { ledger, publisher, log, metrics } = options;
+  const newId = options.newId ?? randomUUID;
+  const announcer =
+    publisher === undefined
+      ? undefined
+      : createAnnouncer({ publisher, ledger, declare: options.declare, log, metrics, newId });
+  const enqueued = metrics.counter({
+    name: "warren_jobs_enqueued_total",
+    help: "Jobs added to the ledger by this process; duplicates of a known id are counted apart",
+    labels: ["queue", "job", "created"],
+  });
+
+  async function write(definition: JobDefinition, jobs: readonly NewJob[], tx?: RunSql): Promise<readonly Enqueued[]> {
+    const results = await (tx === undefined ? writeCommitted(jobs) : writeIn(tx, jobs));
+    if (tx === undefined) announceReady(definition, results);
+    const created = results.reduce((sum, result) => sum + (result.created ? 1 : 0), 0);
+    const labels = { queue: definition.queue, job: definition.name };
+    if (created > 0) enqueued.inc({ ...labels, created: "yes" }, created);
+    if (created < results.length) enqueued.inc({ ...labels, created: "no" }, results.length - created);
+    return results;
+  }
+
+  /** One statement, or one transaction of several: a call's jobs are added together or not at all. */
+  function writeCommitted(jobs: readonly NewJob[]): Promise<readonly Enqueued[]> {
+    if (jobs.length === 0) return Promise.resolve([]);
+    if (jobs.length <= maxJobsPerStatement) return ledger.enqueue(jobs);
+    return ledger.transaction((run) => writeIn(run, jobs));
+  }
+
+  async function writeIn(run: RunSql, jobs: readonly NewJob[]): Promise<readonly Enqueued[]> {
+    const results: Enqueued[] = [];
+    for (let start = 0; start < jobs.length; start += maxJobsPerStatement) {
+      for (const result of await ledger.enqueueIn(run, jobs.slice(start, start + maxJobsPerStatement)))
+        results.push(result);
+    }
+    return results;
+  }
+
+  function announceReady(definition: JobDefinition, written: readonly Enqueued[]): void {
+    const { queue, bundleSize } = definition;
+    announcer?.announce(
+      written.filter((one) => one.created && one.state === "ready").map(({ id }) => ({ id, queue, bundleSize })),
+    );
+  }
+
+  const sendBy = publisher === undefined ? "dispatcher" : "enqueuer";
+  return {
+    async enqueue(definition, payload, given = {}) {
+      const { tx } = given;
+      const job = prepare(definition, payload, given, tx === undefined ? sendBy : "dispatcher", newId);
+      const [result] = await write(definition, [job], tx);
+      if (result === undefined) throw new RangeError("the ledger answered nothing for an enqueued job");
+      return result;
+    },
+    async enqueueMany(definition, items, given = {}) {
+      const { tx } = parseOptions("enqueueMany", enqueueOptions.pick({ tx: true }), given);
+      const by = tx === undefined ? sendBy : "dispatcher";
+      // jobs of one call belong together: they share the caller's correlation id, or one new one
+      const correlationId = currentContext()?.correlationId ?? newId();
+      const jobs = items.map(({ payload, ...own }) =>
+        prepare(definition, payload, { correlationId, ...own }, by, newId),
+      );
+      return write(definition, jobs, tx);
+    },
+    announce(jobs) {
+      announcer?.announce(jobs.map(({ id, queue }) => ({ id, queue, bundleSize: defaultBundleSize })));
+    },
+    async [Symbol.asyncDispose]() {
+      await announcer?.[Symbol.asyncDispose]();
+    },
+  };
+}
+
+/**
+ * Validates a payload and makes the row for it, without writing it: for those who put jobs into a statement of their own.
+ * @throws JobDataError, JobOptionError as `enqueue`.
+ */
+export function prepare<Definition extends JobDefinition>(
+  definition: Definition,
+  payload: PayloadOf<Definition>,
+  given: EnqueueOptions = {},
+  sendBy: NewJob["sendBy"] = "enqueuer",
+  newId: () => string = randomUUID,
+): NewJob {
+  const options = Object.keys(given).length === 0 ? noOptions : parseOptions("enqueue", enqueueOptions, given);
+  const parsed = definition.payload.safeParse(payload);
+  if (!parsed.success) throw misfit(`payload of ${definition.name}`, parsed.error, "JOB_PAYLOAD_INVALID");
+  assertJson(`the payload of ${definition.name}`, payload, "JOB_PAYLOAD_UNSERIALISABLE");
+  const context = currentContext();
+  return {
+    queue: definition.queue,
+    name: definition.name,
+    version: definition.version,
+    payload,
+    maxAttempts: definition.attempts,
+    maxStalls: definition.maxStalls,
+    breakers: definition.breakers,
+    correlationId: options.correlationId ?? context?.correlationId ?? newId(),
+    sendBy,
+    ...startOf(options),
+    ...(options.id === undefined ? {} : { key: options.id }),
+    ...(options.priority === undefined ? {} : { priority: options.priority }),
+    ...(context?.traceparent === undefined ? {} : { trace: context.traceparent }),
+  };
+}
+
+function startOf({ delayMs, at }: { delayMs?: number | undefined; at?: Date | undefined }): JobStart {
+  if (delayMs !== undefined && at !== undefined) {
+    throw new JobOptionError("JOB_OPTION_INVALID", 'enqueue: give "delayMs" or "at", not both', {
+      details: { path: "at" },
+    });
+  }
+  if (delayMs !== undefined) return { delayMs };
+  return at === undefined ? {} : { runAt: at };
+}

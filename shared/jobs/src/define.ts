@@ -1,0 +1,105 @@
+import { maxJobsPerMessage } from "@warren/contracts";
+import { z } from "zod";
+import { type Backoff, type BackoffOption, parseBackoff } from "./backoff.ts";
+import { JobOptionError } from "./errors.ts";
+import { count, jobName, parseOptions, queueName, timeoutMs } from "./options.ts";
+
+/** Options of a job definition, as written by its author. */
+export interface JobDefinitionOptions<Payload extends z.ZodType, Result extends z.ZodType> {
+  /** What the job is called in the ledger, in logs and metrics: `images.resize`. */
+  readonly name: string;
+  /** Version of the payload's shape; raise it with a change that old workers cannot read. Default 1. */
+  readonly version?: number;
+  /** The queue it waits in. Default `default`. */
+  readonly queue?: string;
+  /**
+   * Shape of the payload. It travels as JSON: the schema must accept what `JSON.parse(JSON.stringify(payload))` gives (`z.iso.datetime()` or
+   * `z.coerce.date()`, not `z.date()`). Its input is what callers give, its output what handlers get.
+   */
+  readonly payload: Payload;
+  /** Shape of the result. Default: anything that is JSON, or nothing. */
+  readonly result?: Result;
+  /** How often it may run and fail, in all. Default 5. */
+  readonly attempts?: number;
+  /** Delay between attempts. Default exponential: 1 s, doubled, at most 1 h, 20 % jitter. */
+  readonly backoff?: BackoffOption;
+  /** After this time the attempt's signal aborts; what the handler then throws is a failed attempt. Default 5 min. */
+  readonly timeoutMs?: number;
+  /** After this time the attempt has failed even if the handler never returns. Default `timeoutMs` + 30 s. */
+  readonly hardTimeoutMs?: number;
+  /** How often its worker may die or stop beating while it runs, before it is dead. Default 3. */
+  readonly maxStalls?: number;
+  /** Breakers (`provider:operation`) that hold this job while they are open. Default none. */
+  readonly breakers?: readonly string[];
+  /** The most jobs of this definition that share a message; 1 for long ones, so that they spread evenly over workers. Default 50. */
+  readonly bundleSize?: number;
+}
+
+/** A job definition: parsed, defaults filled in, frozen. Make it with `defineJob`. */
+export interface JobDefinition<Payload extends z.ZodType = z.ZodType, Result extends z.ZodType = z.ZodType> {
+  readonly name: string;
+  readonly version: number;
+  readonly queue: string;
+  readonly payload: Payload;
+  readonly result: Result | undefined;
+  readonly attempts: number;
+  readonly backoff: Backoff;
+  readonly timeoutMs: number;
+  readonly hardTimeoutMs: number;
+  readonly maxStalls: number;
+  readonly breakers: readonly string[];
+  readonly bundleSize: number;
+}
+
+/** What a caller gives to enqueue this job. */
+export type PayloadOf<Definition extends JobDefinition> = z.input<Definition["payload"]>;
+/** What the handler gets. */
+export type ParsedPayloadOf<Definition extends JobDefinition> = z.output<Definition["payload"]>;
+/** What the handler must return. */
+export type ResultOf<Definition extends JobDefinition> =
+  NonNullable<Definition["result"]> extends infer Schema extends z.ZodType ? z.input<Schema> : unknown;
+
+const graceMs = 30_000;
+
+const schemaOf = (what: string) => z.custom<z.ZodType>((value) => value instanceof z.core.$ZodType, what);
+
+const definitionOptions = z.strictObject({
+  name: jobName,
+  version: count.default(1),
+  queue: queueName.default("default"),
+  payload: schemaOf("expected a zod schema"),
+  result: schemaOf("expected a zod schema").optional(),
+  attempts: count.default(5),
+  backoff: z.unknown(),
+  timeoutMs: timeoutMs.default(300_000),
+  hardTimeoutMs: timeoutMs.optional(),
+  maxStalls: z.number().int().min(0).max(1_000).default(3),
+  breakers: z.array(z.string().min(1).max(200)).max(20).default([]),
+  bundleSize: z.number().int().min(1).max(maxJobsPerMessage).default(50),
+});
+
+/**
+ * Defines a job: its name, shapes and policy, shared by those who enqueue it and the worker that handles it.
+ * @throws JobOptionError `JOB_OPTION_UNKNOWN`, `JOB_OPTION_INVALID`.
+ */
+export function defineJob<Payload extends z.ZodType, Result extends z.ZodType = z.ZodUnknown>(
+  options: JobDefinitionOptions<Payload, Result>,
+): JobDefinition<Payload, Result> {
+  const parsed = parseOptions("defineJob", definitionOptions, options);
+  const hardTimeoutMs = parsed.hardTimeoutMs ?? parsed.timeoutMs + graceMs;
+  if (hardTimeoutMs < parsed.timeoutMs) {
+    throw new JobOptionError(
+      "JOB_OPTION_INVALID",
+      `defineJob: "hardTimeoutMs": expected at least timeoutMs (${parsed.timeoutMs}), got ${hardTimeoutMs}`,
+      { details: { path: "hardTimeoutMs" } },
+    );
+  }
+  return Object.freeze({
+    ...parsed,
+    payload: options.payload,
+    result: options.result,
+    backoff: parseBackoff("defineJob", options.backoff),
+    hardTimeoutMs,
+    breakers: Object.freeze([...parsed.breakers]),
+  });
+}

@@ -1,0 +1,55 @@
+import { type ErrorCode, WarrenError, type WarrenErrorOptions } from "@warren/contracts";
+
+/** What jobs and workers throw. Decide on `code`. */
+export class JobError extends WarrenError {}
+
+/** A definition, an enqueue or a worker was given a wrong option: `JOB_OPTION_UNKNOWN`, `JOB_OPTION_INVALID`. `details.path` names it. */
+export class JobOptionError extends JobError {}
+
+/** A payload or result does not fit: `JOB_PAYLOAD_INVALID`, `JOB_RESULT_INVALID` (with `details.path`), `…_UNSERIALISABLE`. */
+export class JobDataError extends JobError {}
+
+/** Throw it from a handler when no further attempt can succeed: the job is dead at once, the remaining attempts unused. */
+export class NonRetryableError extends JobError {
+  constructor(message: string, options: Omit<WarrenErrorOptions, "retryable"> = {}) {
+    super("JOB_NOT_RETRYABLE", message, options);
+  }
+}
+
+/** The reason with which the signal of an attempt aborts: `JOB_TIMEOUT`, `JOB_HARD_TIMEOUT`, `JOB_LEASE_LOST`, `JOB_WORKER_STOPPING`. */
+export class JobAbortedError extends JobError {
+  constructor(code: AbortCode, message: string, details: Readonly<Record<string, unknown>> = {}) {
+    super(code, message, { retryable: true, details });
+  }
+}
+
+export type AbortCode = Extract<
+  ErrorCode,
+  "JOB_TIMEOUT" | "JOB_HARD_TIMEOUT" | "JOB_LEASE_LOST" | "JOB_WORKER_STOPPING"
+>;
+
+/** Thrown by `snooze`; not a failure. It passes through the handler like an exception, so that nothing after it runs. */
+export class Snoozed extends Error {
+  readonly delayMs: number;
+
+  constructor(delayMs: number) {
+    super(`snoozed for ${delayMs} ms`);
+    this.name = "Snoozed";
+    this.delayMs = delayMs;
+  }
+}
+
+const longestSnoozeMs = 366 * 24 * 3_600_000;
+
+/**
+ * Ends this attempt and runs the job again after `delayMs` (0 to 366 days), without using up an attempt. Call it from a handler; it throws.
+ * @throws JobOptionError `JOB_OPTION_INVALID` when the delay is negative, NaN or too long (a failed attempt, not a snooze).
+ */
+export function snooze(delayMs: number): never {
+  if (!(delayMs >= 0 && delayMs <= longestSnoozeMs)) {
+    throw new JobOptionError("JOB_OPTION_INVALID", `snooze: expected 0 to ${longestSnoozeMs} ms, got ${delayMs}`, {
+      details: { path: "delayMs" },
+    });
+  }
+  throw new Snoozed(Math.round(delayMs));
+}

@@ -1,0 +1,176 @@
+import type { ClaimedJob, Ledger, Settlement } from "@warren/ledger";
+import { type Logger, runWithContext, type Tracing } from "@warren/observability";
+import type { z } from "zod";
+import { defaultBackoff } from "./backoff.ts";
+import type { Deadlines } from "./deadlines.ts";
+import { JobAbortedError, JobDataError } from "./errors.ts";
+import type { HandlerTable, JobHandler } from "./handle.ts";
+import type { Instruments } from "./instruments.ts";
+import { Attempt, type AttemptServices } from "./job.ts";
+import { assertJson, misfit } from "./json.ts";
+import { createJudge } from "./judge.ts";
+import { perform } from "./perform.ts";
+import { reportProbe } from "./probe.ts";
+import { report } from "./report.ts";
+import type { Running } from "./running.ts";
+import type { Settler } from "./settle.ts";
+import type { Slots } from "./slots.ts";
+import type { Outcome, Verdict } from "./verdict.ts";
+
+export interface ExecutorOptions {
+  readonly handlers: HandlerTable;
+  readonly ledger: Pick<Ledger, "settleIn" | "reportBreaker">;
+  readonly settler: Settler;
+  readonly slots: Slots;
+  readonly running: Running;
+  readonly deadlines: Deadlines;
+  readonly instruments: Instruments;
+  readonly enqueue: AttemptServices["enqueue"];
+  readonly log: Logger;
+  readonly tracing: Tracing | undefined;
+  readonly random: () => number;
+}
+
+/** Runs claimed jobs to their settled end. */
+export interface Executor {
+  /** Starts a job whose slot is taken. Never throws. */
+  run(claimed: ClaimedJob, workerId: string): void;
+  /** Handlers that were given up and still run. */
+  readonly abandonedHandlers: number;
+  /** Moving average of how long handlers run, in milliseconds; 0 before the first has ended. */
+  readonly averageRunMs: number;
+}
+
+const averageWeight = 0.1;
+
+export function createExecutor(options: ExecutorOptions): Executor {
+  const { handlers, ledger, settler, slots, running, deadlines, instruments, log, tracing, random } = options;
+  const judge = createJudge({ deadlines, log, random });
+  let abandonedHandlers = 0;
+  let averageRunMs = 0;
+
+  const services: AttemptServices = {
+    log,
+    enqueue: options.enqueue,
+    async complete(attempt, tx, result) {
+      checkResult(attempt.name, handlers.find(attempt.name, attempt.version)?.definition.result, result);
+      await ledger.settleIn(tx, settlementOf(attempt, { kind: "succeeded", result }));
+    },
+  };
+
+  async function execute(claimed: ClaimedJob, workerId: string): Promise<void> {
+    const handler = handlers.find(claimed.name, claimed.version);
+    const attempt = new Attempt(claimed, workerId, handler?.definition.timeoutMs ?? 0, services);
+    const own = instruments.of(claimed.queue, claimed.name);
+    own.waited(Math.max(0, claimed.claimedAt.getTime() - claimed.runAt.getTime()) / 1_000);
+
+    const outcome = await attemptIt(handler, attempt);
+    slots.give(1);
+    const verdict = await judge(outcome, claimed, handler?.definition.backoff ?? defaultBackoff);
+    const settled = await settler.settle(settlementOf(attempt, verdict));
+    running.remove(attempt);
+    report(attempt, verdict, settled, { instruments, log });
+    if (claimed.probe) await reportProbe(ledger, claimed, outcome, verdict, log);
+  }
+
+  /** A job that this worker cannot run ends, or goes back, without a handler. */
+  async function attemptIt(handler: JobHandler | undefined, attempt: Attempt): Promise<Outcome> {
+    const unfit = handler === undefined ? unhandled(attempt) : parsePayload(handler, attempt);
+    if (handler !== undefined && unfit === undefined) return work(handler, attempt);
+    running.add({ attempt, giveUp: () => undefined });
+    return unfit ?? unhandled(attempt);
+  }
+
+  async function work(handler: JobHandler, attempt: Attempt): Promise<Outcome> {
+    const startedAt = performance.now();
+    const performing = perform({
+      handler,
+      attempt,
+      deadlines,
+      call: () => callInContext(handler, attempt),
+      abandoned(still) {
+        abandonedHandlers += still ? 1 : -1;
+        log.warn({ jobId: attempt.id, job: attempt.name }, still ? "handler given up" : "given-up handler has ended");
+      },
+    });
+    running.add(performing);
+    const outcome = await performing.outcome;
+    const ranMs = performance.now() - startedAt;
+    averageRunMs += (ranMs - averageRunMs) * (averageRunMs === 0 ? 1 : averageWeight);
+    instruments.of(attempt.queue, attempt.name).ran(ranMs / 1_000);
+    if (outcome.kind === "threw" && isHardTimeout(outcome.error)) instruments.hardTimeouts.inc();
+    return outcome.kind === "returned" ? checkReturned(handler, outcome) : outcome;
+  }
+
+  function callInContext(handler: JobHandler, attempt: Attempt): Promise<unknown> {
+    const { correlationId, trace } = attempt.claimed;
+    return runWithContext({ correlationId, traceparent: trace }, async () => {
+      if (tracing === undefined || !tracing.enabled) return handler.run(attempt);
+      const attributes = {
+        "messaging.system": "rabbitmq",
+        "messaging.operation.type": "process",
+        "messaging.destination.name": attempt.queue,
+        "warren.job.name": attempt.name,
+        "warren.job.id": attempt.id,
+        "warren.job.attempt": attempt.attempt,
+      };
+      // linked to its creator, not its child: it may run days later, and several times
+      return tracing.span(`process ${attempt.name}`, { kind: "consumer", links: [trace], attributes }, () =>
+        handler.run(attempt),
+      );
+    });
+  }
+
+  return {
+    run(claimed, workerId) {
+      execute(claimed, workerId).catch((error: unknown) => {
+        log.fatal({ jobId: claimed.id, job: claimed.name, err: error }, "the executor failed");
+      });
+    },
+    get abandonedHandlers() {
+      return abandonedHandlers;
+    },
+    get averageRunMs() {
+      return averageRunMs;
+    },
+  };
+}
+
+function unhandled({ name, version }: Attempt): Outcome {
+  return { kind: "unhandled", name, version };
+}
+
+/** Gives the attempt its payload, or says why it cannot have one. */
+function parsePayload({ definition }: JobHandler, attempt: Attempt): Outcome | undefined {
+  const parsed = definition.payload.safeParse(attempt.claimed.payload);
+  if (!parsed.success) {
+    const { code, message } = misfit(`payload of ${definition.name}`, parsed.error, "JOB_PAYLOAD_INVALID");
+    return { kind: "unusable", code, message };
+  }
+  attempt.payload = parsed.data;
+  return undefined;
+}
+
+function checkReturned({ definition }: JobHandler, outcome: Extract<Outcome, { kind: "returned" }>): Outcome {
+  try {
+    checkResult(definition.name, definition.result, outcome.result);
+    return outcome;
+  } catch (error) {
+    if (error instanceof JobDataError) return { kind: "unusable", code: error.code, message: error.message };
+    return { kind: "threw", error };
+  }
+}
+
+function checkResult(name: string, schema: z.ZodType | undefined, result: unknown): void {
+  const parsed = schema?.safeParse(result);
+  if (parsed?.success === false) throw misfit(`result of ${name}`, parsed.error, "JOB_RESULT_INVALID");
+  assertJson(`the result of ${name}`, result, "JOB_RESULT_UNSERIALISABLE");
+}
+
+function settlementOf(attempt: Attempt, outcome: Verdict): Settlement {
+  return { id: attempt.id, attempt: attempt.claimed.attempt, workerId: attempt.workerId, outcome };
+}
+
+function isHardTimeout(error: unknown): boolean {
+  return error instanceof JobAbortedError && error.code === "JOB_HARD_TIMEOUT";
+}

@@ -1,0 +1,77 @@
+import { z } from "zod";
+import { JobOptionError } from "./errors.ts";
+
+/** Delays of the ledger's clock: up to a year ahead. */
+export const longestDelayMs = 366 * 24 * 3_600_000;
+/** Node's timers hold no more. */
+export const longestTimeoutMs = 2 ** 31 - 1;
+
+export const durationMs = z.number().int().min(0).max(longestDelayMs);
+export const timeoutMs = z.number().int().positive().max(longestTimeoutMs);
+export const count = z.number().int().positive().max(1_000_000);
+/** Names of queues: they appear in AMQP names, URLs and metric labels. */
+export const queueName = z
+  .string()
+  .regex(/^[a-z0-9][a-z0-9_-]{0,99}$/i, "expected 1 to 100 letters, digits, dashes or underscores");
+/** Names of jobs: they appear in URLs and metric labels. */
+export const jobName = z
+  .string()
+  .regex(
+    /^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$/,
+    "expected 1 to 100 letters, digits, dots, dashes or underscores, beginning with a letter or digit",
+  );
+
+/**
+ * Parses an options object once, at the edge. `schema` must be strict.
+ * @throws JobOptionError `JOB_OPTION_UNKNOWN` with the nearest known option, `JOB_OPTION_INVALID` with the path and what was expected.
+ */
+export function parseOptions<T extends z.ZodObject>(what: string, schema: T, options: unknown): z.output<T> {
+  const parsed = schema.safeParse(options);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  if (issue?.code === "unrecognized_keys" && issue.keys[0] !== undefined) {
+    const unknown = issue.keys[0];
+    const known = issue.path.length === 0 ? Object.keys(schema.shape) : [];
+    const near = nearest(unknown, known);
+    const path = [...issue.path, unknown].join(".");
+    const hint =
+      near === undefined ? (known.length === 0 ? "" : `; known: ${known.join(", ")}`) : `; did you mean "${near}"?`;
+    throw new JobOptionError("JOB_OPTION_UNKNOWN", `${what}: unknown option "${path}"${hint}`, {
+      details: { path, ...(near === undefined ? {} : { nearest: near }) },
+    });
+  }
+  const path = issue?.path.join(".") ?? "";
+  throw new JobOptionError(
+    "JOB_OPTION_INVALID",
+    `${what}: ${path === "" ? "the options" : `"${path}"`}: ${issue?.message ?? "invalid"}`,
+    { details: { path } },
+  );
+}
+
+/** The candidate within a third of its length in edits, or `undefined`. */
+export function nearest(word: string, candidates: readonly string[]): string | undefined {
+  let best: string | undefined;
+  let bestDistance = Number.POSITIVE_INFINITY;
+  for (const candidate of candidates) {
+    const distance = editDistance(word.toLowerCase(), candidate.toLowerCase());
+    const contained = candidate.toLowerCase().startsWith(word.toLowerCase()) && word.length >= 3;
+    if ((contained || distance <= Math.max(2, Math.floor(candidate.length / 3))) && distance < bestDistance) {
+      best = candidate;
+      bestDistance = distance;
+    }
+  }
+  return best;
+}
+
+function editDistance(left: string, right: string): number {
+  let previous = Array.from({ length: right.length + 1 }, (_, index) => index);
+  for (let row = 1; row <= left.length; row += 1) {
+    const current = [row];
+    for (let column = 1; column <= right.length; column += 1) {
+      const substituted = (previous[column - 1] ?? 0) + (left[row - 1] === right[column - 1] ? 0 : 1);
+      current.push(Math.min((previous[column] ?? 0) + 1, (current[column - 1] ?? 0) + 1, substituted));
+    }
+    previous = current;
+  }
+  return previous[right.length] ?? 0;
+}

@@ -1,0 +1,63 @@
+import type { JobAbortedError } from "./errors.ts";
+import type { Attempt } from "./job.ts";
+import type { Outcome } from "./verdict.ts";
+
+/** An attempt from its claim until the ledger knows its outcome. */
+export interface Open {
+  readonly attempt: Attempt;
+  /** Ends it with this outcome although its handler still runs; nothing if the handler has ended. */
+  readonly giveUp: (outcome: Outcome) => void;
+}
+
+/** The open attempts of this worker, by job and fence. */
+export class Running {
+  readonly #open = new Map<string, Open>();
+  readonly #waiters = new Set<() => void>();
+
+  get size(): number {
+    return this.#open.size;
+  }
+
+  add(open: Open): void {
+    this.#open.set(keyOf(open.attempt.id, open.attempt.claimed.attempt), open);
+  }
+
+  remove(attempt: Attempt): void {
+    this.#open.delete(keyOf(attempt.id, attempt.claimed.attempt));
+    if (this.#open.size > 0) return;
+    for (const wake of this.#waiters) wake();
+    this.#waiters.clear();
+  }
+
+  has(id: string, fence: number): boolean {
+    return this.#open.has(keyOf(id, fence));
+  }
+
+  /** Aborts the signals of those that `which` picks; answers how many. */
+  abort(reason: JobAbortedError, which: (attempt: Attempt) => boolean = () => true): number {
+    const picked = [...this.#open.values()].filter(({ attempt }) => which(attempt));
+    for (const { attempt } of picked) attempt.abort(reason);
+    return picked.length;
+  }
+
+  giveUpAll(outcome: Outcome): void {
+    for (const open of [...this.#open.values()]) open.giveUp(outcome);
+  }
+
+  /** Resolves when none is open, or the deadline aborts; answers whether none is. */
+  async idle(deadline: AbortSignal): Promise<boolean> {
+    if (this.#open.size === 0 || deadline.aborted) return this.#open.size === 0;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const wake = (): void => resolve();
+    this.#waiters.add(wake);
+    deadline.addEventListener("abort", wake, { once: true });
+    await promise;
+    this.#waiters.delete(wake);
+    deadline.removeEventListener("abort", wake);
+    return this.#open.size === 0;
+  }
+}
+
+function keyOf(id: string, fence: number): string {
+  return `${id}/${fence}`;
+}

@@ -1,0 +1,31 @@
+/** The places in which a worker runs jobs: never more handlers than places. */
+export interface Slots {
+  readonly size: number;
+  readonly free: number;
+  /** Takes up to `wanted` free places; answers how many. */
+  take(wanted: number): number;
+  /** Gives places back. @throws RangeError when more are given back than were taken: a counting mistake must not hide. */
+  give(count: number): void;
+}
+
+/** `onFree` is called each time places become free. */
+export function createSlots(size: number, onFree: () => void): Slots {
+  let taken = 0;
+  return {
+    size,
+    get free() {
+      return size - taken;
+    },
+    take(wanted) {
+      const got = Math.max(0, Math.min(wanted, size - taken));
+      taken += got;
+      return got;
+    },
+    give(count) {
+      if (count > taken) throw new RangeError(`${count} slots given back, ${taken} taken`);
+      if (count <= 0) return;
+      taken -= count;
+      onFree();
+    },
+  };
+}
