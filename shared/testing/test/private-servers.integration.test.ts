@@ -4,14 +4,7 @@ import { rm } from "node:fs/promises";
 import { createInterface } from "node:readline";
 import { Client } from "pg";
 import { expect, test } from "vitest";
-import {
-  accepts,
-  chooseSubstrate,
-  Management,
-  startPrivateBroker,
-  startPrivateDatabase,
-  waitFor,
-} from "../src/index.ts";
+import { accepts, findRabbit, Management, startPrivateBroker, startPrivateDatabase, waitFor } from "../src/index.ts";
 
 async function query(url: string, text: string): Promise<unknown[]> {
   const client = new Client({ connectionString: url });
