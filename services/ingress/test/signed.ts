@@ -1,6 +1,6 @@
 import { createHmac } from "node:crypto";
 import { Webhook } from "standardwebhooks";
-import Stripe from "stripe";
+import { Stripe } from "stripe";
 import { loadSources } from "../src/sources/load.ts";
 import type { Source } from "../src/sources/source.ts";
 import type { Verdict, WebhookRequest } from "../src/verify/verdict.ts";

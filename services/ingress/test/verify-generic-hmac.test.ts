@@ -16,6 +16,11 @@ function source(options: Readonly<Record<string, unknown>>, ...secrets: readonly
   return sourceOf({ provider: "hmac", secrets: secrets.length === 0 ? ["s3cret"] : secrets, options });
 }
 
+function keyOf(text: string): string {
+  const verdict = judge(source({ header: "sig" }), { headers: { sig: hmacHex("s3cret", text) }, body: text });
+  return verdict.kind === "verified" ? verdict.dedupeKey : verdict.kind;
+}
+
 describe("a webhook under a configured HMAC scheme", () => {
   test.for<{ scheme: string; options: Record<string, unknown>; secret?: string; parts: RequestParts }>([
     {
@@ -97,10 +102,6 @@ describe("a webhook under a configured HMAC scheme", () => {
   });
 
   test("without an id is the same event when it has the same bytes", () => {
-    const keyOf = (text: string) => {
-      const verdict = judge(source({ header: "sig" }), { headers: { sig: hmacHex("s3cret", text) }, body: text });
-      return verdict.kind === "verified" ? verdict.dedupeKey : verdict.kind;
-    };
     expect(keyOf("a")).toBe(keyOf("a"));
     expect(keyOf("a")).not.toBe(keyOf("b"));
   });

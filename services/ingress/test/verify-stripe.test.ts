@@ -1,4 +1,4 @@
-import Stripe from "stripe";
+import { Stripe } from "stripe";
 import { describe, expect, test } from "vitest";
 import { hmacHex, judge, nowMs, nowSeconds, sourceOf, stripeHeader, stripeSecret } from "./signed.ts";
 
@@ -21,6 +21,10 @@ function acceptedByStripe(header: string, at = nowMs): boolean {
   } catch {
     return false;
   }
+}
+
+function headersAt(secret: string, at: number): Record<string, string> {
+  return { "Stripe-Signature": stripeHeader(body, secret, at / 1000) };
 }
 
 describe("a Stripe webhook", () => {
@@ -89,9 +93,8 @@ describe("a Stripe webhook", () => {
         { value: "new", notBefore: "2026-11-22T11:00:00Z" },
       ],
     });
-    const headers = (secret: string, at: number) => ({ "Stripe-Signature": stripeHeader(body, secret, at / 1000) });
     const hour = 3_600_000;
-    const kinds = (secret: string, at: number) => judge(rotating, { headers: headers(secret, at), body }, at).kind;
+    const kinds = (secret: string, at: number) => judge(rotating, { headers: headersAt(secret, at), body }, at).kind;
     expect([kinds("old", nowMs - 2 * hour), kinds("new", nowMs - 2 * hour)]).toEqual(["verified", "rejected"]);
     expect([kinds("old", nowMs), kinds("new", nowMs)]).toEqual(["verified", "verified"]);
     expect([kinds("old", nowMs + hour), kinds("new", nowMs + hour)]).toEqual(["rejected", "verified"]);

@@ -1,0 +1,73 @@
+import type { Recipient } from "@warren/contracts";
+import type { Client } from "@warren/jobs";
+import { createWebhookStore, type Ledger, newId } from "@warren/ledger";
+import type { Logger, Metrics, Tracing } from "@warren/observability";
+import type { FastifyInstance } from "fastify";
+import { clientAddressOf } from "./address/client-address.ts";
+import { createServer } from "./http/server.ts";
+import { registerWebhooks } from "./http/webhooks.ts";
+import { createIntake } from "./intake/intake.ts";
+import { createRejections, defaultRejectionLimits, type RejectionLimits } from "./intake/rejections.ts";
+import { createRoutes } from "./routing/routes.ts";
+import type { Sources } from "./sources/source.ts";
+
+export interface IngressOptions {
+  readonly ledger: Pick<Ledger, "table" | "run">;
+  /** Tells workers of committed jobs, in the background. */
+  readonly jobs: Pick<Client, "announce">;
+  readonly sources: Sources;
+  readonly trustedProxies: readonly string[];
+  readonly notify: Recipient | undefined;
+  readonly maxInFlight: number;
+  readonly maxBufferedBytes: number;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  readonly tracing: Tracing;
+  readonly rejectionLimits?: RejectionLimits;
+  readonly now?: () => number;
+}
+
+/** The ingress of webhooks as an HTTP server that does not listen yet. */
+export interface Ingress {
+  readonly app: FastifyInstance;
+  /** Takes no new connection, answers what is under way, closes every connection with its answer. */
+  quiet(): Promise<void>;
+  /** Resolves when every rejected request is written; call it after `quiet`. */
+  drain(): Promise<void>;
+}
+
+export function createIngress(options: IngressOptions): Ingress {
+  const { ledger, jobs, sources, log, metrics, tracing, now = Date.now } = options;
+  const store = createWebhookStore({ ledger, newId, onJobs: (ready) => jobs.announce(ready) });
+  const rejections = createRejections({
+    store,
+    limits: options.rejectionLimits ?? defaultRejectionLimits,
+    log,
+    metrics,
+    now,
+  });
+  const intake = createIntake({ store, routes: createRoutes({ notify: options.notify }), log, now });
+  const { app, isClosing } = createServer(log);
+  registerWebhooks(app, {
+    sources,
+    intake,
+    rejections,
+    clientAddressOf: clientAddressOf(options.trustedProxies),
+    newId,
+    log,
+    metrics,
+    tracing,
+    maxInFlight: options.maxInFlight,
+    maxBufferedBytes: options.maxBufferedBytes,
+    isClosing,
+  });
+  let closed: Promise<void> | undefined;
+  return {
+    app,
+    quiet() {
+      closed ??= app.close().then(() => undefined);
+      return closed;
+    },
+    drain: () => rejections.drain(),
+  };
+}

@@ -1,0 +1,51 @@
+import type { ErrorCode, RejectionCause } from "@warren/contracts";
+import type { FastifyReply } from "fastify";
+import { sendProblem } from "./problem.ts";
+
+interface Refusal {
+  readonly status: 400 | 401 | 404 | 413 | 415;
+  readonly code: ErrorCode;
+}
+
+const notAuthentic: Refusal = { status: 401, code: "WEBHOOK_NOT_AUTHENTIC" };
+
+/** 4xx is for what will never pass, however often it is sent. */
+const refusals: Readonly<Record<RejectionCause, Refusal>> = {
+  source_unknown: { status: 404, code: "WEBHOOK_SOURCE_UNKNOWN" },
+  body_too_large: { status: 413, code: "WEBHOOK_BODY_TOO_LARGE" },
+  body_incomplete: { status: 400, code: "WEBHOOK_BODY_INCOMPLETE" },
+  body_malformed: { status: 400, code: "WEBHOOK_BODY_MALFORMED" },
+  encoding_unsupported: { status: 415, code: "WEBHOOK_ENCODING_UNSUPPORTED" },
+  content_type_unsupported: { status: 415, code: "WEBHOOK_CONTENT_TYPE_UNSUPPORTED" },
+  signature_missing: notAuthentic,
+  header_repeated: notAuthentic,
+  signature_malformed: notAuthentic,
+  signature_mismatch: notAuthentic,
+  timestamp_missing: notAuthentic,
+  timestamp_malformed: notAuthentic,
+  timestamp_too_old: notAuthentic,
+  timestamp_in_future: notAuthentic,
+  address_unknown: notAuthentic,
+  address_not_allowed: notAuthentic,
+};
+
+export function answerRejected(reply: FastifyReply, cause: RejectionCause, correlationId: string): FastifyReply {
+  const { status, code } = refusals[cause];
+  return sendProblem(reply, status, code, { detail: cause, correlationId });
+}
+
+const failures = {
+  store: "WEBHOOK_STORE_UNAVAILABLE",
+  routing: "INTERNAL",
+  internal: "INTERNAL",
+  secrets: "WEBHOOK_SECRETS_NOT_CURRENT",
+} as const satisfies Record<string, ErrorCode>;
+
+/** Our own failure is always 503: senders that retry keep the webhook for us. */
+export function answerFailed(reply: FastifyReply, why: keyof typeof failures, correlationId: string): FastifyReply {
+  return sendProblem(reply, 503, failures[why], { correlationId, retryAfterSeconds: 5 });
+}
+
+export function answerOverloaded(reply: FastifyReply, correlationId: string): FastifyReply {
+  return sendProblem(reply, 503, "WEBHOOK_OVERLOADED", { correlationId, retryAfterSeconds: 1 });
+}

@@ -1,0 +1,30 @@
+import { type ErrorCode, errorCatalogue, type Problem, problemContentType } from "@warren/contracts";
+import type { FastifyReply } from "fastify";
+
+export interface ProblemOptions {
+  readonly detail?: string;
+  readonly correlationId?: string;
+  /** When the sender may come again, in seconds. */
+  readonly retryAfterSeconds?: number;
+}
+
+/** Answers with a problem document (RFC 9457) and our error code. */
+export function sendProblem(
+  reply: FastifyReply,
+  status: number,
+  code: ErrorCode,
+  options: ProblemOptions = {},
+): FastifyReply {
+  const { detail, correlationId, retryAfterSeconds } = options;
+  const body: Problem = {
+    type: `urn:warren:error:${code}`,
+    title: errorCatalogue[code].meaning,
+    status,
+    code,
+    ...(detail === undefined ? {} : { detail }),
+    ...(correlationId === undefined ? {} : { correlationId }),
+  };
+  if (correlationId !== undefined) reply.header("x-correlation-id", correlationId);
+  if (retryAfterSeconds !== undefined) reply.header("retry-after", String(retryAfterSeconds));
+  return reply.code(status).header("content-type", problemContentType).send(JSON.stringify(body));
+}
