@@ -130,7 +130,11 @@ describe("the state machine of payments", () => {
 
   test("is antisymmetric: if one is ahead of another, the other is behind it", () => {
     const mirror = { same: "same", ahead: "behind", behind: "ahead", contradiction: "contradiction" } as const;
-    fc.assert(fc.property(status, status, (a, b) => expect(relate(a, b)).toBe(mirror[relate(b, a)])));
+    fc.assert(
+      fc.property(status, status, (a, b) => {
+        expect(relate(a, b)).toBe(mirror[relate(b, a)]);
+      }),
+    );
   });
 });
 

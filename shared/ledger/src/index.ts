@@ -1,8 +1,21 @@
+/** A fresh UUIDv7: sorts by time, as partitions of history and webhooks need it. */
+export { v7 as newId } from "uuid";
 export { type Batcher, type BatcherOptions, createBatcher } from "./batcher.ts";
 export type { Breaker, BreakerReport, BreakerState } from "./breakers.ts";
 export type { CacheStore } from "./cache.ts";
 export type { Cancelled } from "./cancel.ts";
 export type { DeadLetter, RecordedDeadLetter } from "./dead-letters.ts";
+export {
+  type BeginVerdict,
+  createDeliveries,
+  type Deliveries,
+  type DeliveryOutcome,
+  type DeliveryRecord,
+  type DeliverySettled,
+  type DeliverySettlement,
+  type NewDelivery,
+  type UnknownPolicy,
+} from "./deliveries.ts";
 export {
   FencedError,
   LedgerConflictError,
@@ -45,4 +58,15 @@ export type { Maintained } from "./partitions.ts";
 export type { SentJob } from "./release.ts";
 export type { Beat, Expired } from "./rescue.ts";
 export { parseSchemaName, type RunSql, type Statement, type TableName, tablesOf } from "./sql.ts";
+export { dedupeRetentionDays } from "./webhooks/dedupe.ts";
+export {
+  type Acceptance,
+  type AcceptedJob,
+  type AcceptedRequest,
+  createWebhookStore,
+  type ReceivedRequest,
+  type RejectedRequest,
+  type WebhookStore,
+  type WebhookStoreOptions,
+} from "./webhooks/store.ts";
 export type { HeldAttempt, NewWorker } from "./workers.ts";

@@ -1,3 +1,4 @@
+import { dailyTables, dropDays, prepareDays } from "./daily-partitions.ts";
 import type { RunSql, TableName } from "./sql.ts";
 import { dayEndMs, type HistoryDay, historyDay } from "./uuid-bounds.ts";
 
@@ -52,6 +53,9 @@ export async function preparePartitions(
     if (existing.has(day.table)) continue;
     await makeDay(run, table, day);
     created.push(day.table);
+  }
+  for (const daily of dailyTables) {
+    created.push(...(await prepareDays(run, table, daily, { nowMs: now, ...plan })));
   }
   return created;
 }
@@ -117,6 +121,13 @@ export async function maintain(
       return true;
     });
     if (isDropped) dropped.push(day);
+  }
+  for (const daily of dailyTables) {
+    const days = await locked(async (run) => {
+      await run("set local lock_timeout = '2s'", []);
+      return await dropDays(run, table, daily, (await databaseNow(run)) - retentionDays * 86_400_000);
+    });
+    dropped.push(...days);
   }
   const lateDropped = await count(transact, sweepLateSql(table), [retentionDays, sweepLimit]);
   const keysExpired = await count(transact, expireKeysSql(table), [retentionDays, sweepLimit]);
