@@ -215,6 +215,14 @@ export const errorCatalogue = {
     meaning: "The worker was retired or taken for dead, so it may not claim under its id any more.",
     fix: "The worker registers again under a new id by itself; look for a blocked event loop if it happens often.",
   },
+  SERVICE_PORT_TAKEN: {
+    meaning: "Another program already listens on the service's port.",
+    fix: "Set PORT to a free one, or stop the other program; the message names the port.",
+  },
+  SERVICE_START_FAILED: {
+    meaning: "A service could not start: its own start failed, for a reason that waiting will not cure.",
+    fix: "The cause in the log says what is missing.",
+  },
   INTERNAL: {
     meaning: "An unexpected failure inside Warren.",
     fix: "Read the cause in the log under the same correlation id and report it.",
