@@ -5,7 +5,7 @@ import { createTransport } from "nodemailer";
 import { afterEach, describe, expect, test } from "vitest";
 import { type MailSink, type MailSinkOptions, type MailSummary, startMailSink } from "../src/index.ts";
 
-const cleanups: (() => Promise<unknown>)[] = [];
+const cleanups: (() => PromiseLike<unknown>)[] = [];
 afterEach(async () => {
   for (const cleanup of cleanups.splice(0).toReversed()) await cleanup();
 });
@@ -29,8 +29,12 @@ function send(sink: MailSink, mail: Readonly<Record<string, unknown>> = {}): Pro
     .finally(() => transport.close());
 }
 
-async function get(sink: MailSink, path: string): Promise<Response> {
+function get(sink: MailSink, path: string): Promise<Response> {
   return fetch(sink.httpUrl + path);
+}
+
+async function getJson<T>(sink: MailSink, path: string): Promise<T> {
+  return (await (await get(sink, path)).json()) as T;
 }
 
 describe("the mail sink", () => {
@@ -43,7 +47,7 @@ describe("the mail sink", () => {
       headers: { "X-Correlation-Id": "c-1" },
       attachments: [{ filename: "a.txt", content: "abc" }],
     });
-    const { messages } = await (await get(sink, "/api/messages?to=ANN@example.com")).json();
+    const { messages } = await getJson<{ messages: MailSummary[] }>(sink, "/api/messages?to=ANN@example.com");
     expect(messages).toMatchObject([
       {
         id: 1,
@@ -54,7 +58,7 @@ describe("the mail sink", () => {
         correlationId: "c-1",
       },
     ]);
-    const one = await (await get(sink, "/api/messages/1")).json();
+    const one = await getJson<{ text: string; headers: unknown[] }>(sink, "/api/messages/1");
     expect(one).toMatchObject({
       html: expect.stringContaining("<b>Hi</b>"),
       attachments: [{ filename: "a.txt", size: 3 }],
@@ -70,7 +74,7 @@ describe("the mail sink", () => {
     await send(sink, { subject: "First", messageId: "<1@x>" });
     await send(sink, { subject: "Second", messageId: "<2@x>", headers: { "X-Correlation-Id": "c-2" } });
     const found = async (query: string): Promise<string[]> => {
-      const { messages } = (await (await get(sink, `/api/messages?${query}`)).json()) as { messages: MailSummary[] };
+      const { messages } = await getJson<{ messages: MailSummary[] }>(sink, `/api/messages?${query}`);
       return messages.map(({ subject }) => subject);
     };
     expect(await found("order=newest")).toEqual(["Second", "First"]);
