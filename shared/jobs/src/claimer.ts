@@ -55,7 +55,7 @@ export function createClaimer(options: ClaimerOptions): Claimer {
   }
 
   function start(): void {
-    while (!stopping.signal.aborted && mending === undefined && inFlight.size < maxClaimsInFlight && options.ready()) {
+    while (mayClaim()) {
       const places = inbox.isEmpty ? 0 : slots.take(maxIdsPerClaim);
       if (places === 0) return;
       const draft = inbox.draw(places);
@@ -66,6 +66,11 @@ export function createClaimer(options: ClaimerOptions): Claimer {
       });
       inFlight.add(claiming);
     }
+  }
+
+  function mayClaim(): boolean {
+    const open = mending === undefined && !stopping.signal.aborted;
+    return open && inFlight.size < maxClaimsInFlight && options.ready();
   }
 
   async function claim(draft: Draft): Promise<void> {

@@ -70,7 +70,7 @@ const definitionOptions = z.strictObject({
   payload: schemaOf("expected a zod schema"),
   result: schemaOf("expected a zod schema").optional(),
   attempts: count.default(5),
-  backoff: z.unknown(),
+  backoff: z.unknown().optional(),
   timeoutMs: timeoutMs.default(300_000),
   hardTimeoutMs: timeoutMs.optional(),
   maxStalls: z.number().int().min(0).max(1_000).default(3),

@@ -41,7 +41,7 @@ export class Running {
   }
 
   giveUpAll(outcome: Outcome): void {
-    for (const open of [...this.#open.values()]) open.giveUp(outcome);
+    for (const open of this.#open.values()) open.giveUp(outcome);
   }
 
   /** Resolves when none is open, or the deadline aborts; answers whether none is. */
