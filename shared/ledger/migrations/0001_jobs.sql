@@ -149,6 +149,8 @@ create table dead_letters (
   received_at timestamptz not null default statement_timestamp()
 );
 
+create index dead_letters_jobs on dead_letters using gin (job_ids);
+
 -- Shared cache of provider answers. Unlogged: after a crash of the database it is empty, as a cache may be.
 create unlogged table cache (
   key text primary key,

@@ -2,7 +2,7 @@ import { type Batcher, createBatcher, type OnBatch } from "./batcher.ts";
 import type { Database, Row } from "./database.ts";
 import { mayBeOneItem, WorkerEndedError } from "./errors.ts";
 import type { ClaimedJob } from "./job.ts";
-import type { Statement, TableName } from "./sql.ts";
+import { byIdOnly, type Statement, type TableName } from "./sql.ts";
 
 type Ids = readonly string[];
 type Claims = Batcher<Ids, readonly ClaimedJob[]>;
@@ -63,6 +63,8 @@ export function createClaim({ database, table, onBatch }: ClaimOptions): Claimin
 }
 
 function claimedJob(row: Row): ClaimedJob {
+  const runAt = row["run_at"] as Date;
+  const claimedAt = row["claimed_at"] as Date;
   return {
     id: String(row["id"]),
     queue: String(row["queue"]),
@@ -78,9 +80,10 @@ function claimedJob(row: Row): ClaimedJob {
     key: (row["job_key"] as string | null) ?? undefined,
     breakers: row["breakers"] as readonly string[],
     probe: row["probe"] === true,
-    runAt: row["run_at"] as Date,
+    runAt,
     createdAt: row["created_at"] as Date,
-    claimedAt: row["claimed_at"] as Date,
+    claimedAt,
+    waitMs: Math.max(0, claimedAt.getTime() - runAt.getTime()),
   };
 }
 
@@ -99,7 +102,7 @@ function claimStatements(table: TableName): { readonly claim: Statement; readonl
         order by b.name limit 1
       ) end as blocked_by
     from ${table("jobs")} j
-    where j.id = any ($2::uuid[]) and j.state = 'ready' and j.held_by is null and exists (select from living)
+    where j.id = any ($2::uuid[]) and ${byIdOnly("j.state")} = 'ready' and j.held_by is null and exists (select from living)
     order by j.id
     for update of j
   ),

@@ -1,6 +1,8 @@
 import { createHash } from "node:crypto";
 import type { Database } from "./database.ts";
-import type { TableName } from "./sql.ts";
+import { appendErrorSql, archiveSql } from "./history.ts";
+import type { JobError } from "./job.ts";
+import { byIdOnly, type TableName } from "./sql.ts";
 
 /** A message that the broker gave up on, as it came out of a dead queue. It need not be one of ours. */
 export interface DeadLetter {
@@ -34,7 +36,16 @@ export interface DeadLettersOptions {
   readonly newId: () => string;
 }
 
-export function createDeadLetters({ database, table, newId }: DeadLettersOptions) {
+export interface DeadLetters {
+  record(letter: DeadLetter): Promise<RecordedDeadLetter>;
+  countOf(ids: readonly string[]): Promise<readonly { readonly id: string; readonly count: number }[]>;
+  condemn(
+    ids: readonly string[],
+    verdict: { readonly reason: string; readonly error: JobError },
+  ): Promise<readonly string[]>;
+}
+
+export function createDeadLetters({ database, table, newId }: DeadLettersOptions): DeadLetters {
   const insert = `insert into ${table("dead_letters")}
       (id, fingerprint, message_id, queue, reason, exchange, routing_key, death, headers, body, job_ids)
     values ($1, $2, $3, $4, $5, $6, $7, $8::text::jsonb, $9::text::jsonb, $10, $11)
@@ -42,13 +53,40 @@ export function createDeadLetters({ database, table, newId }: DeadLettersOptions
   const find = `select id from ${table("dead_letters")} where fingerprint = $1`;
   // Locks the jobs in id order. Index: jobs (id). Nothing is counted against them: they never ran because of this message.
   const resend = `with waiting as (
-      select id from ${table("jobs")} where id = any ($1::uuid[]) and state = 'ready' and held_by is null
+      select id from ${table("jobs")} where id = any ($1::uuid[]) and ${byIdOnly("state")} = 'ready' and held_by is null
       order by id for update
     )
     update ${table("jobs")} set sent_at = null, send_after = clock_timestamp()
     where id = any (array(select id from waiting)) returning id`;
 
-  return (letter: DeadLetter): Promise<RecordedDeadLetter> =>
+  // Index: dead_letters_jobs (job_ids).
+  const countOf = `select job_id as id, count(*) as count
+    from ${table("dead_letters")} cross join lateral unnest(job_ids) as job_id
+    where job_ids && $1::uuid[] and job_id = any ($1::uuid[])
+    group by job_id`;
+  // Locks the jobs in id order. Index: primary keys.
+  const condemn = `with lost as materialized (
+      select * from ${table("jobs")} where id = any ($1::uuid[]) and ${byIdOnly("state")} = 'ready'
+      order by id for update
+    ),
+    gone as (
+      delete from ${table("jobs")} where id = any (array(select id from lost))
+    ),
+    archived as (
+      ${archiveSql(table, {
+        source: "lost",
+        where: "true",
+        state: "'dead'",
+        reason: "$2::text",
+        result: "null",
+        errors: appendErrorSql("errors", "$3::text::jsonb", "attempt"),
+        settled: "settled",
+        stalls: "stalls",
+      })}
+    )
+    select id from lost`;
+
+  const record = (letter: DeadLetter): Promise<RecordedDeadLetter> =>
     database.transaction(async (run) => {
       const fingerprint = fingerprintOf(letter);
       const { rows } = await run(insert, [
@@ -72,6 +110,18 @@ export function createDeadLetters({ database, table, newId }: DeadLettersOptions
       const resent = letter.jobIds.length === 0 ? [] : (await run(resend, [letter.jobIds])).rows;
       return { id: String(id), recorded: true, resent: resent.length };
     });
+
+  return {
+    record,
+    countOf: async (ids) => {
+      const { rows } = await database.query(countOf, [ids]);
+      return rows.map((row) => ({ id: String(row["id"]), count: Number(row["count"]) }));
+    },
+    condemn: async (ids, { reason, error }) => {
+      const { rows } = await database.query(condemn, [ids, reason, storableJson(error)]);
+      return rows.map((row) => String(row["id"]));
+    },
+  };
 }
 
 /** One death of one message. The broker's delivery count is left out: a redelivery from the dead queue is the same death. */

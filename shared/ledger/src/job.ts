@@ -83,6 +83,8 @@ export interface ClaimedJob {
   readonly createdAt: Date;
   /** Database time of the claim. */
   readonly claimedAt: Date;
+  /** From when it was due to the claim, by the database's clock. */
+  readonly waitMs: number;
 }
 
 /** A ready job that somebody should publish. */

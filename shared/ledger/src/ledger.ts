@@ -2,13 +2,14 @@ import type pg from "pg";
 import type { Breaker, BreakerReport } from "./breakers.ts";
 import type { CacheStore } from "./cache.ts";
 import type { Cancelled } from "./cancel.ts";
+import type { Row } from "./database.ts";
 import type { DeadLetter, RecordedDeadLetter } from "./dead-letters.ts";
-import type { ClaimedJob, EnqueueResult, JobRecord, NewJob, SendableJob } from "./job.ts";
+import type { ClaimedJob, EnqueueResult, JobError, JobRecord, NewJob, SendableJob } from "./job.ts";
 import type { Settled, Settlement } from "./outcome.ts";
 import type { Maintained } from "./partitions.ts";
 import type { SentJob } from "./release.ts";
 import type { Beat, Expired } from "./rescue.ts";
-import type { RunSql, TableName } from "./sql.ts";
+import type { RunSql, Statement, TableName } from "./sql.ts";
 import type { HeldAttempt, NewWorker } from "./workers.ts";
 
 /**
@@ -22,6 +23,8 @@ export interface Ledger extends AsyncDisposable {
   readonly pool: pg.Pool;
   /** One statement in its own transaction. */
   readonly query: RunSql;
+  /** The same, prepared once per connection: for sibling modules' hot statements. */
+  run(statement: Statement, values: readonly unknown[]): Promise<readonly Row[]>;
   /** Runs `work` in one transaction: commits when it resolves, rolls back when it throws. */
   transaction<T>(work: (run: RunSql) => Promise<T>): Promise<T>;
   /** Throws `LEDGER_SCHEMA_BEHIND`, `LEDGER_SCHEMA_NEWER` or `LEDGER_MIGRATION_CHANGED`. */
@@ -84,6 +87,8 @@ export interface Ledger extends AsyncDisposable {
    * job that was claimed and came back meanwhile is not marked by the message that it used up.
    */
   confirmSent(sent: readonly SentJob[]): Promise<{ readonly waiting: number }>;
+  /** Queues that living workers serve or that have ready jobs. */
+  queues(): Promise<readonly string[]>;
   /** Queues that have ready jobs. */
   readyQueues(): Promise<readonly string[]>;
   /** For how long the oldest ready job of each queue has been due. Reads one index entry a queue. */
@@ -99,6 +104,17 @@ export interface Ledger extends AsyncDisposable {
 
   /** Keeps a message that the broker gave up on, once, and has its jobs that are still ready sent again. */
   recordDeadLetter(letter: DeadLetter): Promise<RecordedDeadLetter>;
+
+  /** How many recorded dead letters name each of these jobs; jobs without any are left out. */
+  deadLettersOf(ids: readonly string[]): Promise<readonly { readonly id: string; readonly count: number }[]>;
+  /**
+   * Gives up on jobs that were never claimed: `ready` → `dead`. For jobs whose messages the broker gives up on again and again.
+   * Returns the ids it changed.
+   */
+  condemn(
+    ids: readonly string[],
+    verdict: { readonly reason: string; readonly error: JobError },
+  ): Promise<readonly string[]>;
 
   findJob(id: string): Promise<JobRecord | undefined>;
   /** Cancels a job that is not running. */

@@ -74,7 +74,7 @@ export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
   const breakers = createBreakers(database, table);
   const find = createFind(database, table);
   const cancel = createCancel(database, table);
-  const recordDeadLetter = createDeadLetters({ database, table, newId });
+  const deadLetters = createDeadLetters({ database, table, newId });
   const cache = createCacheStore(database, table);
 
   return {
@@ -82,6 +82,7 @@ export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
     table,
     pool: database.pool,
     query: database.query,
+    run: database.run,
     transaction: database.transaction,
     checkSchema: () => repeatable(() => checkSchema(database.query, schema)),
     ping: async () => {
@@ -117,6 +118,7 @@ export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
     takeUnsent: (take) => undone(() => release.takeUnsent(take)),
     takeLost: (take) => undone(() => release.takeLost(take)),
     confirmSent: (sent) => repeatable(() => release.confirmSent(sent)),
+    queues: () => repeatable(release.queues),
     readyQueues: () => repeatable(release.readyQueues),
     oldestReady: () => repeatable(release.oldestReady),
 
@@ -125,7 +127,9 @@ export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
     probeBreaker: (name) => undone(() => breakers.probe(name)),
     releaseHeld: (request) => undone(() => breakers.release(request)),
 
-    recordDeadLetter: (letter) => repeatable(() => recordDeadLetter(letter)),
+    recordDeadLetter: (letter) => repeatable(() => deadLetters.record(letter)),
+    deadLettersOf: (ids) => repeatable(() => deadLetters.countOf(ids)),
+    condemn: (ids, verdict) => undone(() => deadLetters.condemn(ids, verdict)),
     findJob: (id) => repeatable(() => find(id)),
     cancel: (id, reason) => repeatable(() => cancel(id, reason)),
     maintainPartitions: ({ retentionDays }) => maintain(database.transaction, table, { retentionDays, daysAhead }),

@@ -1,8 +1,26 @@
-import { dailyTables, dropDays, prepareDays } from "./daily-partitions.ts";
+import { LedgerUnavailableError } from "./errors.ts";
 import type { RunSql, TableName } from "./sql.ts";
 import { dayEndMs, type HistoryDay, historyDay } from "./uuid-bounds.ts";
+import { dedupeRetentionDays, sweepDedupe } from "./webhooks/dedupe.ts";
 
-/** Which days of history shall have a partition of their own, around today (UTC, the database's clock). */
+/** A table that is partitioned by the days of a UUIDv7 column, with a default partition `<name>_default`. */
+interface DailyTable {
+  readonly name: string;
+  /** The UUIDv7 column. */
+  readonly id: string;
+  /** Rows are kept until this time is past retention, even when the day of their id was dropped before. */
+  readonly keptFrom: string;
+  /** Storage parameters of each partition; `like` does not carry them. */
+  readonly storage?: string;
+}
+
+const dailyTables: readonly DailyTable[] = [
+  { name: "jobs_history", id: "id", keptFrom: "finished_at" },
+  { name: "webhook_requests", id: "id", keptFrom: "received_at", storage: "toast_tuple_target = 8160" },
+  { name: "deliveries", id: "job_id", keptFrom: "started_at", storage: "fillfactor = 80" },
+];
+
+/** Which days shall have a partition of their own, around today (UTC, the database's clock). */
 export interface PartitionPlan {
   readonly daysBack: number;
   readonly daysAhead: number;
@@ -13,9 +31,12 @@ export interface Maintained {
   readonly created: readonly string[];
   /** Partitions dropped. */
   readonly dropped: readonly string[];
-  /** Jobs that outlived their partition in the default one, and were dropped there. */
+  /** Partitions that were busy and are left for the next round. */
+  readonly postponed: readonly string[];
+  /** Rows that outlived their partition in a default one, and were dropped there. */
   readonly lateDropped: number;
   readonly keysExpired: number;
+  readonly dedupeKeysExpired: number;
   readonly cacheSwept: number;
 }
 
@@ -30,13 +51,13 @@ async function databaseNow(run: RunSql): Promise<number> {
   return Number(rows[0]?.["now"]);
 }
 
-async function existingDays(run: RunSql, table: TableName): Promise<readonly string[]> {
+async function existingDays(run: RunSql, table: TableName, { name }: DailyTable): Promise<readonly string[]> {
   const { rows } = await run(
     `select c.relname from pg_catalog.pg_inherits i join pg_catalog.pg_class c on c.oid = i.inhrelid
      where i.inhparent = $1::regclass order by c.relname`,
-    [table("jobs_history")],
+    [table(name)],
   );
-  return rows.map((row) => String(row["relname"])).filter((name) => dayEndMs(name) !== undefined);
+  return rows.map((row) => String(row["relname"])).filter((day) => dayEndMs(name, day) !== undefined);
 }
 
 /** Makes the missing partitions of a plan, in the transaction or session of `run`. */
@@ -46,16 +67,15 @@ export async function preparePartitions(
   plan: PartitionPlan,
 ): Promise<readonly string[]> {
   const now = await databaseNow(run);
-  const existing = new Set(await existingDays(run, table));
   const created: string[] = [];
-  for (let shift = -plan.daysBack; shift <= plan.daysAhead; shift += 1) {
-    const day = historyDay(now, shift);
-    if (existing.has(day.table)) continue;
-    await makeDay(run, table, day);
-    created.push(day.table);
-  }
   for (const daily of dailyTables) {
-    created.push(...(await prepareDays(run, table, daily, { nowMs: now, ...plan })));
+    const existing = new Set(await existingDays(run, table, daily));
+    for (let shift = -plan.daysBack; shift <= plan.daysAhead; shift += 1) {
+      const day = historyDay(daily.name, now, shift);
+      if (existing.has(day.table)) continue;
+      await makeDay(run, table, daily, day);
+      created.push(day.table);
+    }
   }
   return created;
 }
@@ -65,31 +85,41 @@ export async function preparePartitions(
  * they move along. Attaching locks the parent against other schema changes only, and the default partition for a scan.
  * One statement block, so that it is whole even outside a transaction.
  */
-async function makeDay(run: RunSql, table: TableName, day: HistoryDay): Promise<void> {
+async function makeDay(
+  run: RunSql,
+  table: TableName,
+  { name, id, storage }: DailyTable,
+  { table: day, from, to }: HistoryDay,
+): Promise<void> {
+  const spare = table(`${name}_default`);
   await run(
     `do $make$ begin
-       lock table ${table("jobs_history_default")} in access exclusive mode;
-       create table ${table(day.table)} (like ${table("jobs_history")} including all);
-       with moved as (
-         delete from ${table("jobs_history_default")} where id >= '${day.from}' and id < '${day.to}' returning *
-       )
-       insert into ${table(day.table)} select * from moved;
-       alter table ${table("jobs_history")} attach partition ${table(day.table)} for values from ('${day.from}') to ('${day.to}');
+       lock table ${spare} in access exclusive mode;
+       create table ${table(day)} (like ${table(name)} including all) ${storage === undefined ? "" : `with (${storage})`};
+       with moved as (delete from ${spare} where ${id} >= '${from}' and ${id} < '${to}' returning *)
+       insert into ${table(day)} select * from moved;
+       alter table ${table(name)} attach partition ${table(day)} for values from ('${from}') to ('${to}');
      end $make$`,
     [],
   );
 }
 
 /**
- * Drops a day once it is past retention by its ids. Jobs made that day that finished late are still owed their time: they move
- * to the default partition first.
+ * Drops a day once it is past retention by its ids. Rows of that day that ended late are still owed their time: they move to
+ * the default partition first.
  */
-async function dropDay(run: RunSql, table: TableName, day: string, retentionDays: number): Promise<void> {
+async function dropDay(
+  run: RunSql,
+  table: TableName,
+  { name, keptFrom }: DailyTable,
+  { day, retentionDays }: { readonly day: string; readonly retentionDays: number },
+): Promise<void> {
+  // Detaching stops everybody who reads or writes the table: better to try again later than to queue them up behind it.
   await run("set local lock_timeout = '2s'", []);
-  await run(`alter table ${table("jobs_history")} detach partition ${table(day)}`, []);
+  await run(`alter table ${table(name)} detach partition ${table(day)}`, []);
   await run(
-    `insert into ${table("jobs_history")}
-     select * from ${table(day)} where finished_at >= clock_timestamp() - make_interval(days => $1)`,
+    `insert into ${table(name)}
+     select * from ${table(day)} where ${keptFrom} >= clock_timestamp() - make_interval(days => $1)`,
     [retentionDays],
   );
   await run(`drop table ${table(day)}`, []);
@@ -102,7 +132,7 @@ export async function maintain(
   policy: { readonly retentionDays: number; readonly daysAhead: number },
 ): Promise<Maintained> {
   const { retentionDays, daysAhead } = policy;
-  const locked = <T>(work: (run: RunSql) => Promise<T>): Promise<T> =>
+  const locked: Transact = (work) =>
     transact(async (run) => {
       await run(lockKey, [`warren:maintain:${table("jobs_history")}`]);
       return work(run);
@@ -110,34 +140,44 @@ export async function maintain(
 
   const created = await locked((run) => preparePartitions(run, table, { daysBack: 0, daysAhead }));
   const dropped: string[] = [];
-  const pastRetention = await locked(async (run) => {
-    const cutoff = (await databaseNow(run)) - retentionDays * 86_400_000;
-    return (await existingDays(run, table)).filter((day) => (dayEndMs(day) ?? Number.POSITIVE_INFINITY) <= cutoff);
-  });
-  for (const day of pastRetention) {
-    const isDropped = await locked(async (run) => {
-      if (!(await existingDays(run, table)).includes(day)) return false;
-      await dropDay(run, table, day, retentionDays);
-      return true;
-    });
-    if (isDropped) dropped.push(day);
-  }
+  const postponed: string[] = [];
+  let lateDropped = 0;
   for (const daily of dailyTables) {
-    const days = await locked(async (run) => {
-      await run("set local lock_timeout = '2s'", []);
-      return await dropDays(run, table, daily, (await databaseNow(run)) - retentionDays * 86_400_000);
-    });
-    dropped.push(...days);
+    for (const day of await pastRetention(transact, table, daily, retentionDays)) {
+      try {
+        const isDropped = await locked(async (run) => {
+          if (!(await existingDays(run, table, daily)).includes(day)) return false;
+          await dropDay(run, table, daily, { day, retentionDays });
+          return true;
+        });
+        if (isDropped) dropped.push(day);
+      } catch (error) {
+        if (!(error instanceof LedgerUnavailableError && error.details["sqlState"] === "55P03")) throw error;
+        postponed.push(day);
+      }
+    }
+    lateDropped += await count(transact, sweepLateSql(table, daily), [retentionDays, sweepLimit]);
   }
-  const lateDropped = await count(transact, sweepLateSql(table), [retentionDays, sweepLimit]);
   const keysExpired = await count(transact, expireKeysSql(table), [retentionDays, sweepLimit]);
+  const dedupeKeysExpired = await sweepDedupe(transact, table, {
+    retentionDays: Math.max(retentionDays, dedupeRetentionDays),
+  });
   const cacheSwept = await count(transact, sweepCacheSql(table), [sweepLimit]);
-  await transact((run) =>
-    run(`delete from ${table("workers")} where ended_at < clock_timestamp() - make_interval(days => $1)`, [
-      retentionDays,
-    ]),
-  );
-  return { created, dropped, lateDropped, keysExpired, cacheSwept };
+  await count(transact, sweepWorkersSql(table), [retentionDays]);
+  return { created, dropped, postponed, lateDropped, keysExpired, dedupeKeysExpired, cacheSwept };
+}
+
+async function pastRetention(
+  transact: Transact,
+  table: TableName,
+  daily: DailyTable,
+  retentionDays: number,
+): Promise<readonly string[]> {
+  return transact(async (run) => {
+    const cutoff = (await databaseNow(run)) - retentionDays * 86_400_000;
+    const days = await existingDays(run, table, daily);
+    return days.filter((day) => (dayEndMs(daily.name, day) ?? Number.POSITIVE_INFINITY) <= cutoff);
+  });
 }
 
 async function count(transact: Transact, text: string, values: readonly unknown[]): Promise<number> {
@@ -145,14 +185,17 @@ async function count(transact: Transact, text: string, values: readonly unknown[
   return rows.length;
 }
 
-// Index: block ranges of finished_at. Nobody else writes to finished rows, so no order of locks is needed.
-const sweepLateSql = (table: TableName): string => `
-  delete from ${table("jobs_history_default")}
+// Nobody else writes to rows this old, so no order of locks is needed. Jobs: block ranges of finished_at.
+const sweepLateSql = (table: TableName, { name, keptFrom }: DailyTable): string => `
+  delete from ${table(`${name}_default`)}
   where ctid = any (array(
-    select ctid from ${table("jobs_history_default")}
-    where finished_at < clock_timestamp() - make_interval(days => $1) limit $2
+    select ctid from ${table(`${name}_default`)}
+    where ${keptFrom} < clock_timestamp() - make_interval(days => $1) limit $2
   ))
   returning 1`;
+
+const sweepWorkersSql = (table: TableName): string => `
+  delete from ${table("workers")} where ended_at < clock_timestamp() - make_interval(days => $1) returning 1`;
 
 // A key lives as long as its job is unfinished, and then as long as history. Locks keys in their order.
 const expireKeysSql = (table: TableName): string => `

@@ -1,6 +1,6 @@
 import type { Database, Row } from "./database.ts";
 import type { SendableJob } from "./job.ts";
-import type { TableName } from "./sql.ts";
+import { byIdOnly, type TableName } from "./sql.ts";
 
 /** For how long a job that a process took for publishing is left to it. */
 export const sendLease = "interval '10 seconds'";
@@ -20,6 +20,7 @@ export interface Release {
     readonly limit: number;
   }): Promise<readonly SendableJob[]>;
   confirmSent(sent: readonly SentJob[]): Promise<{ readonly waiting: number }>;
+  queues(): Promise<readonly string[]>;
   readyQueues(): Promise<readonly string[]>;
   oldestReady(): Promise<readonly { readonly queue: string; readonly ageMs: number }[]>;
 }
@@ -49,9 +50,10 @@ export function createRelease(database: Database, table: TableName): Release {
       ]);
       return { waiting: rows.length };
     },
-    readyQueues: async () => (await database.run(statements.queues, [])).map((row) => String(row["queue"])),
+    queues: async () => (await database.run(statements.queues, [])).map((row) => String(row["queue"])),
+    readyQueues: async () => (await database.run(statements.oldest, [])).map((row) => String(row["queue"])),
     oldestReady: async () =>
-      (await database.run(statements.queues, [])).map((row) => ({
+      (await database.run(statements.oldest, [])).map((row) => ({
         queue: String(row["queue"]),
         ageMs: Math.max(0, Number(row["age_ms"])),
       })),
@@ -65,6 +67,16 @@ function releaseStatements(table: TableName) {
     set state = 'ready', sent_at = null, send_after = clock_timestamp() + ${sendLease}
     where id = any (array(select id from picked))
     returning id, queue, name, attempt`;
+
+  // Hops from queue to queue, one index entry each, instead of reading the backlog.
+  const oldest = `oldest as (
+      (select queue, run_at from ${jobs} where state = 'ready' and held_by is null order by queue, run_at limit 1)
+      union all
+      select next.queue, next.run_at from oldest cross join lateral (
+        select queue, run_at from ${jobs}
+        where state = 'ready' and held_by is null and queue > oldest.queue order by queue, run_at limit 1
+      ) next
+    )`;
 
   return {
     // Several dispatchers share the work: locked rows are another's. Index: jobs_due (run_at).
@@ -98,24 +110,25 @@ function releaseStatements(table: TableName) {
           cross join lateral (
             select j.id from ${jobs} j
             where j.id = sent.id and j.attempt = sent.attempt
-              and j.state = 'ready' and j.held_by is null and j.sent_at is null
+              and ${byIdOnly("j.state")} = 'ready' and j.held_by is null and j.sent_at is null
             for update
           ) j
         )
         update ${jobs} set sent_at = clock_timestamp() where id = any (array(select id from waiting)) returning id`,
     },
-    // Hops from queue to queue, one index entry each, instead of reading the backlog. Index: jobs_ready (queue, run_at).
+    // Index: jobs_ready (queue, run_at).
+    oldest: {
+      name: "warren_oldest_ready",
+      text: `with recursive ${oldest} select queue, extract(epoch from clock_timestamp() - run_at) * 1000 as age_ms from oldest`,
+    },
+    // The small table of workers, and the same hops.
     queues: {
-      name: "warren_ready_queues",
-      text: `with recursive oldest as (
-          (select queue, run_at from ${jobs} where state = 'ready' and held_by is null order by queue, run_at limit 1)
-          union all
-          select next.queue, next.run_at from oldest cross join lateral (
-            select queue, run_at from ${jobs}
-            where state = 'ready' and held_by is null and queue > oldest.queue order by queue, run_at limit 1
-          ) next
-        )
-        select queue, extract(epoch from clock_timestamp() - run_at) * 1000 as age_ms from oldest`,
+      name: "warren_queues",
+      text: `with recursive ${oldest}
+        select queue from oldest
+        union
+        select unnest(queues) from ${table("workers")} where ended_at is null
+        order by queue`,
     },
   } as const;
 }

@@ -3,7 +3,7 @@ import type { Database } from "./database.ts";
 import { FencedError, LedgerDataError, mayBeOneItem } from "./errors.ts";
 import { appendErrorSql, archiveSql } from "./history.ts";
 import type { Settled, Settlement } from "./outcome.ts";
-import type { RunSql, Statement, TableName } from "./sql.ts";
+import { byIdOnly, type RunSql, type Statement, type TableName } from "./sql.ts";
 
 /** A settlement on its way in: its identity, and its row as JSON text. */
 interface Entry {
@@ -105,7 +105,7 @@ function settleStatements(table: TableName): { readonly settle: Statement; reado
     select j.*, i.kind, i.delay_ms, i.result, i.error, i.reason, i.breaker
     from ${input.replace(" as r(", " as i(")} cross join lateral (
       select * from ${table("jobs")} j
-      where j.id = i.id and j.state = 'running' and j.attempt = i.attempt and j.worker_id = i.worker_id
+      where j.id = i.id and ${byIdOnly("j.state")} = 'running' and j.attempt = i.attempt and j.worker_id = i.worker_id
       for update
     ) j
   ),

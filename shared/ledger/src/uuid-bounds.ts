@@ -16,18 +16,17 @@ export interface HistoryDay {
   readonly to: string;
 }
 
-const tableName = /^jobs_history_(\d{4})(\d{2})(\d{2})$/;
-
-/** The day (UTC) that holds an instant, shifted by whole days. */
-export function historyDay(atMs: number, shiftDays: number): HistoryDay {
+/** The day (UTC) that holds an instant, shifted by whole days, of a table that is partitioned by days. */
+export function historyDay(parent: string, atMs: number, shiftDays: number): HistoryDay {
   const start = (Math.floor(atMs / dayMs) + shiftDays) * dayMs;
   const stamp = new Date(start).toISOString().slice(0, 10).replaceAll("-", "");
-  return { table: `jobs_history_${stamp}`, from: uuidBound(start), to: uuidBound(start + dayMs) };
+  return { table: `${parent}_${stamp}`, from: uuidBound(start), to: uuidBound(start + dayMs) };
 }
 
-/** When the day of a partition ends (UTC milliseconds); `undefined` for a table that is no day of history. */
-export function dayEndMs(table: string): number | undefined {
-  const [, year, month, day] = tableName.exec(table) ?? [];
+/** When the day of a partition ends (UTC milliseconds); `undefined` for a table that is no day of `parent`. */
+export function dayEndMs(parent: string, table: string): number | undefined {
+  if (!table.startsWith(`${parent}_`)) return undefined;
+  const [, year, month, day] = /^(\d{4})(\d{2})(\d{2})$/.exec(table.slice(parent.length + 1)) ?? [];
   if (year === undefined || month === undefined || day === undefined) return undefined;
   return Date.UTC(Number(year), Number(month) - 1, Number(day)) + dayMs;
 }
