@@ -55,14 +55,16 @@ interface Settings<C extends z.ZodObject> {
   readonly amqp: AmqpConfig | undefined;
 }
 
+const nothing: z.ZodObject = z.object({});
+
 function readSettings<C extends z.ZodObject, N extends ServiceNeeds>(definition: ServiceDefinition<C, N>): Settings<C> {
   const { ledger, amqp } = definition.needs;
   const [own, config, database, broker] = readConfig(
     [
       processConfig(definition.defaultPort),
       definition.config,
-      ledger ? ledgerConfig : z.object({}),
-      amqp === false ? z.object({}) : amqpConfig,
+      ledger ? ledgerConfig : nothing,
+      amqp === false ? nothing : amqpConfig,
     ],
     process.env,
   );
