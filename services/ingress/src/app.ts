@@ -24,6 +24,8 @@ export interface IngressOptions {
   readonly metrics: Metrics;
   readonly tracing: Tracing;
   readonly rejectionLimits?: RejectionLimits;
+  /** How long the store may keep a sender waiting. Default 10 s. */
+  readonly storeDeadlineMs?: number;
   readonly now?: () => number;
 }
 
@@ -38,7 +40,8 @@ export interface Ingress {
 
 export function createIngress(options: IngressOptions): Ingress {
   const { ledger, jobs, sources, log, metrics, tracing, now = Date.now } = options;
-  const store = createWebhookStore({ ledger, newId, onJobs: (ready) => jobs.announce(ready) });
+  const deadline = options.storeDeadlineMs === undefined ? {} : { deadlineMs: options.storeDeadlineMs };
+  const store = createWebhookStore({ ledger, newId, onJobs: (ready) => jobs.announce(ready), ...deadline });
   const rejections = createRejections({
     store,
     limits: options.rejectionLimits ?? defaultRejectionLimits,

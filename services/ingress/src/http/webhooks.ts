@@ -210,7 +210,10 @@ export function registerWebhooks(app: FastifyInstance, options: WebhooksOptions)
     return answerFailed(reply, "internal", correlationId);
   }
 
-  app.post<WebhookParams>("/webhooks/:source", { errorHandler: failed }, receive);
+  const errorHandler = (error: FastifyError, request: FastifyRequest, reply: FastifyReply): void => {
+    void failed(error, request, reply);
+  };
+  app.post<WebhookParams>("/webhooks/:source", { errorHandler }, receive);
 }
 
 /** Names that stand in URLs of scanners are kept for people to see, not whole novels. */

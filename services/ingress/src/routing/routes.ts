@@ -31,12 +31,7 @@ export function createRoutes({ notify }: RoutingOptions): Readonly<Record<Provid
   const yookassa: Route = (event, origin) => {
     const payload = yookassaClaim(event, notify);
     if (payload === undefined) return tell(event, origin);
-    return [
-      withTrace(
-        prepare(confirmYookassaPayment, payload, undefined, "enqueuer", () => origin.correlationId),
-        origin,
-      ),
-    ];
+    return [jobOf(confirmYookassaPayment, payload, origin)];
   };
   return { github: tell, stripe, yookassa, "standard-webhooks": tell, hmac: tell };
 }

@@ -65,7 +65,8 @@ export function contentKey(body: Buffer): string {
 /** Longest id taken as it is; a longer one is known by its hash. */
 const maxKeyLength = 200;
 
-/** An id as a dedupe key of bounded length. */
+/** An id as a dedupe key of bounded length that every database can hold: no U+0000, no half of a surrogate pair. */
 export function keyOf(id: string): string {
-  return id.length <= maxKeyLength ? id : `sha256:${hash("sha256", id, "hex")}`;
+  const plain = id.length <= maxKeyLength && id.isWellFormed() && !id.includes("\u0000");
+  return plain ? id : `sha256:${hash("sha256", JSON.stringify(id), "hex")}`;
 }

@@ -1,0 +1,65 @@
+import { readFileSync } from "node:fs";
+import { jobsTopology } from "@warren/amqp";
+import { createClient } from "@warren/jobs";
+import { listenError, registerHealthRoutes, runService } from "@warren/service";
+import { createIngress } from "./app.ts";
+import { ingressConfig } from "./config.ts";
+import { loadSources } from "./sources/load.ts";
+
+await runService({
+  name: "ingress",
+  version: "0.1.0",
+  defaultPort: 8080,
+  config: ingressConfig,
+  // a webhook is accepted when Postgres has it; the broker only speeds its job up
+  needs: { ledger: true, amqp: "optional" },
+  server: "service",
+  start: async ({ config, process: own, log, metrics, tracing, health, ledger, session }) => {
+    const sources = loadSources({
+      env: process.env,
+      sources: config.WARREN_SOURCES,
+      readFile: (path) => readFileSync(path, "utf8"),
+    });
+    if (sources.size === 0) log.warn("no webhook source is configured: set WARREN_SOURCES or WARREN_SOURCE_<NAME>");
+
+    const jobs = createClient({
+      ledger,
+      publisher: session.publisher(),
+      declare: async (queue) => {
+        await session.declare(jobsTopology({ queues: [queue] }));
+      },
+      log,
+      metrics,
+    });
+    const { WARREN_NOTIFY_EMAIL: email, WARREN_NOTIFY_LOCALE: locale } = config;
+    const ingress = createIngress({
+      ledger,
+      jobs,
+      sources,
+      trustedProxies: config.WARREN_TRUSTED_PROXIES,
+      notify: email === undefined ? undefined : { id: "operator", email, locale },
+      maxInFlight: config.WARREN_MAX_IN_FLIGHT,
+      maxBufferedBytes: config.WARREN_MAX_BUFFERED_BYTES,
+      log,
+      metrics,
+      tracing,
+    });
+    registerHealthRoutes(ingress.app, health, metrics);
+    try {
+      await ingress.app.listen({ host: own.HOST, port: own.PORT });
+    } catch (error) {
+      throw listenError(error, own.PORT);
+    }
+    log.info(
+      { sources: [...sources.values()].map(({ name, provider }) => `${name} (${provider})`) },
+      "taking webhooks",
+    );
+
+    return {
+      quiet: () => ingress.quiet(),
+      drain: () => ingress.drain(),
+      // publishes what is still to be published; what it does not manage, the dispatcher does
+      [Symbol.asyncDispose]: () => jobs[Symbol.asyncDispose](),
+    };
+  },
+});
