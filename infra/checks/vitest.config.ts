@@ -1,6 +1,6 @@
 import { defineConfig } from "vitest/config";
 
-const integrationSetup = ["./shared/testing/src/vitest-setup.ts"];
+const integrationSetup = ["@warren/testing/vitest-setup"];
 
 /** Three projects: `unit` needs nothing, `integration` a broker and a database, `e2e` whole processes. */
 export default defineConfig({

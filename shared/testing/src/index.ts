@@ -9,7 +9,13 @@ export { type Exit, findOnPath, spawnTied, type TiedProcess, type TiedProcessOpt
 export { Management, type QueueFacts } from "./management.ts";
 export { serversFromEnvironment, type TestServers, testServers } from "./servers.ts";
 export { type ServiceProcess, type SpawnServiceOptions, spawnService } from "./service-process.ts";
-export { chooseSubstrate, type Substrate, startPrivateBroker, startPrivateDatabase } from "./substrate.ts";
+export {
+  chooseSubstrate,
+  type Substrate,
+  startPrivateBroker,
+  startPrivateDatabase,
+  testImagesAvailable,
+} from "./substrate.ts";
 export { startTcpProxy, type TcpProxy, type TcpProxyOptions } from "./tcp-proxy.ts";
 export { type WaitForOptions, waitFor } from "./wait-for.ts";
 export { createWorld, type World, type WorldOptions } from "./world.ts";

@@ -31,9 +31,14 @@ export async function chooseSubstrate(env: NodeJS.ProcessEnv = process.env): Pro
 
 async function dockerUsable(): Promise<boolean> {
   if (!(await dockerAnswers())) return false;
-  const images = await Promise.all([imageAvailable(rabbitImage()), imageAvailable(postgresImage())]);
   // Without the images and without a local broker, let Docker say which image it cannot pull.
-  return images.every(Boolean) || findRabbit() === undefined;
+  return (await testImagesAvailable()) || findRabbit() === undefined;
+}
+
+/** Whether the engine has the images of RabbitMQ and PostgreSQL, or can pull them. */
+export async function testImagesAvailable(): Promise<boolean> {
+  const images = await Promise.all([imageAvailable(rabbitImage()), imageAvailable(postgresImage())]);
+  return images.every(Boolean);
 }
 
 /** Tests lose nothing by it: what a killed server wrote survives as long as the machine does. */

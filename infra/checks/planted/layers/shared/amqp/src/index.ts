@@ -1,0 +1,3 @@
+export {
+  claim,
+} from "@warren/ledger";

@@ -1,0 +1,4 @@
+import "pino";
+import { enqueue } from "@warren/jobs";
+
+export const planted = enqueue;

@@ -1,0 +1,1 @@
+export const session = await import("@warren/amqp");

@@ -1,0 +1,3 @@
+export function planted(): void {
+  console.log("planted");
+}

@@ -1,0 +1,5 @@
+import { other } from "./other.ts";
+
+export function planted(): number {
+  return other() + 1;
+}

@@ -1,0 +1,5 @@
+import { planted } from "./index.ts";
+
+export function other(): number {
+  return planted() - 1;
+}

@@ -1,0 +1,3 @@
+export default function planted(): number {
+  return 1;
+}

@@ -1,0 +1,3 @@
+export function planted(values: string[]): string {
+  return values[0];
+}

@@ -1,0 +1,82 @@
+import { spawn } from "node:child_process";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+export interface StageResult {
+  readonly label: string;
+  readonly passed: number;
+  readonly failed: number;
+  readonly elapsedMs: number;
+}
+
+interface StageContext {
+  readonly label: string;
+  /** Folder for files that the stage needs only while it runs. */
+  readonly folder: string;
+  readonly env: NodeJS.ProcessEnv;
+}
+
+export type Stage = (context: StageContext) => Promise<StageResult>;
+
+const repository = fileURLToPath(new URL("../../../", import.meta.url));
+
+/** A gate that is one tool: a script of package.json. It counts as one test; its output is shown when it fails. */
+export function runGate(script: string): Stage {
+  return async ({ label, env }) => {
+    const started = performance.now();
+    const { code, output } = await runTool(await scriptOf(script), { env, quiet: true });
+    if (code !== 0) console.log(output.trimEnd());
+    const passed = code === 0 ? 1 : 0;
+    return { label, passed, failed: 1 - passed, elapsedMs: performance.now() - started };
+  };
+}
+
+/** A run of one vitest project, through its script of package.json. */
+export function runVitest(script: string, args: readonly string[]): Stage {
+  return async ({ label, folder, env }) => {
+    const started = performance.now();
+    const reportFile = join(folder, `${label.replaceAll(/\W+/g, "-")}.json`);
+    const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${reportFile}`];
+    const { code } = await runTool([...(await scriptOf(script)), ...args, ...reporters], { env, quiet: false });
+    const counted = readCounts(await readFile(reportFile, "utf8").catch(() => "{}"));
+    // A run can fail without a failed test: a file that does not load, a set-up or a clean-up that throws.
+    const failed = code === 0 ? counted.failed : Math.max(1, counted.failed);
+    return { label, passed: counted.passed, failed, elapsedMs: performance.now() - started };
+  };
+}
+
+/** The words of a script of package.json; the scripts used here are plain commands of tools in node_modules/.bin. */
+async function scriptOf(name: string): Promise<readonly string[]> {
+  const manifest = JSON.parse(await readFile(join(repository, "package.json"), "utf8")) as {
+    readonly scripts: Readonly<Record<string, string>>;
+  };
+  return manifest.scripts[name]?.split(" ") ?? [];
+}
+
+function readCounts(report: string): { readonly passed: number; readonly failed: number } {
+  const { numPassedTests = 0, numFailedTests = 0 } = JSON.parse(report) as Readonly<Record<string, number>>;
+  return { passed: numPassedTests, failed: numFailedTests };
+}
+
+async function runTool(
+  [command = "", ...args]: readonly string[],
+  options: { readonly env: NodeJS.ProcessEnv; readonly quiet: boolean },
+): Promise<{ code: number | null; output: string }> {
+  const child = spawn(join(repository, "node_modules", ".bin", command), args, {
+    cwd: repository,
+    env: options.env,
+    stdio: ["ignore", options.quiet ? "pipe" : "inherit", options.quiet ? "pipe" : "inherit"],
+  });
+  let output = "";
+  for (const stream of [child.stdout, child.stderr]) {
+    stream?.on("data", (chunk: Buffer) => {
+      output += chunk.toString();
+    });
+  }
+  const code = await new Promise<number | null>((resolve, reject) => {
+    child.once("error", reject);
+    child.once("close", resolve);
+  });
+  return { code, output };
+}
