@@ -8,9 +8,10 @@ import {
   jobQueue,
   jobsExchange,
   jobsTopology,
+  openSession,
   type SessionState,
 } from "../src/index.ts";
-import { brokerPort, contents, fill, makeQueue, type Opened, opened } from "./opened.ts";
+import { brokerPort, contents, fill, makeQueue, type Opened, opened, silent } from "./opened.ts";
 
 /** Consumes, keeps every delivery, and waits until the broker has agreed. */
 async function collect(at: Opened, options: Omit<ConsumeOptions, "onMessage"> & Partial<ConsumeOptions>) {
@@ -34,8 +35,10 @@ async function reconnected(at: Opened): Promise<void> {
   await at.session.connected({ signal: AbortSignal.timeout(10_000) });
 }
 
-const tagOf = (delivery: Delivery | undefined): unknown =>
-  delivery instanceof ReceivedDelivery ? delivery.message.fields.consumerTag : undefined;
+const fieldsOf = (delivery: Delivery | undefined) =>
+  delivery instanceof ReceivedDelivery ? delivery.message.fields : undefined;
+const tagOf = (delivery: Delivery | undefined) => fieldsOf(delivery)?.deliveryTag;
+const consumerTagOf = (delivery: Delivery | undefined) => fieldsOf(delivery)?.consumerTag;
 
 test("a delivery tells what was sent, and an ack removes it", async () => {
   await using at = await opened();
@@ -98,19 +101,27 @@ test("a slow message does not use up the prefetch window", async () => {
   expect(consumer.unsettled).toBe(1);
 });
 
-test("an ack after a reconnect never settles another message", async () => {
-  await using at = await opened();
+test("an ack after a reconnect never settles another message that has the same delivery tag", async () => {
+  await using proxy = await startTcpProxy({ targetPort: brokerPort(testServers().amqpUrl) });
+  await using at = await opened({}, (world) => proxy.through(world.amqpUrl));
+  await using other = await openSession({ urls: [at.world.amqpUrl], name: "other", log: silent });
+  await other.connected();
   await makeQueue(at.session, "q");
   await fill(at.session, "q", ["1", "2", "3"]);
   const { consumer, deliveries, nth } = await collect(at, { queue: "q", prefetch: 3 });
   await nth(3);
-  await reconnected(at);
-  await consumer.consuming();
-  await fill(at.session, "q", ["4"]);
+  await proxy.refuse();
+  const taken: Delivery[] = [];
+  const holder = await other.consume({ queue: "q", prefetch: 3, onMessage: (delivery) => void taken.push(delivery) });
+  await waitFor(() => taken.length === 3);
+  await fill(other, "q", ["4", "5", "6"]);
+  await proxy.heal();
+  await nth(6);
+  expect(deliveries.map(tagOf)).toEqual([1, 2, 3, 1, 2, 3]);
   deliveries[1]?.ack();
-  await waitFor(() => consumer.unsettled === 2);
   await consumer[Symbol.asyncDispose]();
-  expect([...(await contents(at.session, "q"))].sort()).toEqual(["1", "3", "4"]);
+  await holder[Symbol.asyncDispose]();
+  expect([...(await contents(other, "q"))].sort()).toEqual(["1", "2", "3", "4", "5", "6"]);
 });
 
 test("settled while the channel was gone: the redelivery is acked and not run again", async () => {
@@ -163,7 +174,7 @@ test("a handler that outlives its channel is not started a second time, and its 
   await consumer.consuming();
   // With a window of one, "2" can come only after the redelivery of "1" was settled on the new channel.
   await fill(at.session, "q", ["2"]);
-  await waitFor(() => deliveries[0]?.redelivered === true);
+  await waitFor(() => deliveries[0]?.redelivered);
   deliveries[0]?.ack();
   await nth(2);
   expect(names(deliveries)).toEqual(["1", "2"]);
@@ -185,8 +196,8 @@ test("a consumer whose queue was deleted declares it again and goes on, under a 
   await fill(at.session, queue, ["2"]);
   await nth(2);
   deliveries[1]?.ack();
-  expect(tagOf(deliveries[0])).toBeTypeOf("string");
-  expect(tagOf(deliveries[1])).not.toBe(tagOf(deliveries[0]));
+  expect(consumerTagOf(deliveries[0])).toBeTypeOf("string");
+  expect(consumerTagOf(deliveries[1])).not.toBe(consumerTagOf(deliveries[0]));
   await consumer[Symbol.asyncDispose]();
   expect(await contents(at.session, queue)).toEqual([]);
 });
