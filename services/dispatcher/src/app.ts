@@ -1,0 +1,116 @@
+import { randomUUID } from "node:crypto";
+import { type AmqpSession, jobsTopology } from "@warren/amqp";
+import type { LeaseRule, Ledger } from "@warren/ledger";
+import type { HealthResult, Logger, Metrics } from "@warren/observability";
+import { governBreakers } from "./breakers.ts";
+import { createCondemn } from "./condemn.ts";
+import type { DispatcherConfig } from "./config.ts";
+import { createDeadLetters } from "./dead-letters.ts";
+import { measureQueues } from "./gauges.ts";
+import { createLoop, type Found, type Loop } from "./loop.ts";
+import { findLost } from "./lost.ts";
+import { createKnownQueues } from "./queues.ts";
+import { releaseDue, releaseUnsent } from "./release.ts";
+import { rescueWorkers } from "./rescue.ts";
+import { createSender } from "./sender.ts";
+
+export interface DispatcherOptions {
+  readonly ledger: Ledger;
+  readonly session: AmqpSession;
+  readonly config: DispatcherConfig;
+  readonly version: string;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  /** A loop has died, which nothing but a mistake in it can cause: the process should end. */
+  readonly onDeath: (error: unknown) => void;
+  /** For tests: when a worker counts as dead. Default 15 s of silence. */
+  readonly leaseRule?: LeaseRule;
+  readonly random?: () => number;
+  readonly newId?: () => string;
+}
+
+/** Sends what must be sent, and takes back what was lost. Any number of them share the work. */
+export interface Dispatcher extends AsyncDisposable {
+  start(): Promise<void>;
+  /** Takes no more; resolves when the rounds under way have ended. */
+  quiet(): Promise<void>;
+  /** Resolves when the dead letters in hand are recorded, or the deadline aborts. */
+  drain(deadline: AbortSignal): Promise<boolean>;
+  /** Fails when a loop has not had a good round for a minute. */
+  health(): HealthResult;
+}
+
+const rescueMs = 1_000;
+const breakersMs = 500;
+const queuesMs = 2_000;
+const lostMs = 5_000;
+const upkeepMs = 3_600_000;
+const longestSilenceMs = 60_000;
+
+/** Creates a dispatcher; nothing happens before `start`. Needs no broker and no database to start: it waits for both. */
+export function createDispatcher(options: DispatcherOptions): Dispatcher {
+  const { ledger, session, config, version, log, metrics, onDeath, leaseRule } = options;
+  const random = options.random ?? Math.random;
+  const newId = options.newId ?? randomUUID;
+  const publisher = session.publisher();
+  const condemn = createCondemn({ ledger, log, newId, version });
+  const deadLetters = createDeadLetters({ session, ledger, condemn, log, metrics, random });
+  const queues = createKnownQueues(session, (queue) => deadLetters.watch(queue));
+  const sender = createSender({ publisher, ledger, queues, log, metrics, newId });
+
+  /** Queues of living workers and of waiting jobs; a queue stays known as long as this process lives. */
+  async function learnQueues(): Promise<Found> {
+    const [ready, workers] = await Promise.all([ledger.readyQueues(), ledger.beats()]);
+    await queues.learn([...ready, ...workers.flatMap((worker) => worker.queues)]);
+    return "idle";
+  }
+
+  async function upkeep(): Promise<Found> {
+    const done = await ledger.maintainPartitions({ retentionDays: config.WARREN_RETENTION_DAYS });
+    log.info({ ...done }, "history maintained");
+    return "idle";
+  }
+
+  const loop = (name: string, idleMs: number, step: (signal: AbortSignal) => Promise<Found>): Loop =>
+    createLoop({ name, idleMs, step, log, metrics, onDeath, random });
+  const { WARREN_POLL_MS: poll, WARREN_LOST_AFTER_MS: sentForMs } = config;
+  const loops: readonly Loop[] = [
+    loop("due", poll, releaseDue({ ledger, session, sender })),
+    loop("unsent", poll, releaseUnsent({ ledger, session, sender })),
+    loop("rescue", rescueMs, rescueWorkers({ ledger, sender, log, metrics, rule: leaseRule })),
+    loop("breakers", breakersMs, governBreakers({ ledger, session, sender, log })),
+    loop("queues", queuesMs, learnQueues),
+    loop("lost", Math.min(lostMs, sentForMs), findLost({ ledger, session, sender, log, sentForMs })),
+    loop("gauges", queuesMs, measureQueues({ ledger, session, queues, metrics })),
+    loop("upkeep", upkeepMs, upkeep),
+  ];
+  let disposed: Promise<void> | undefined;
+
+  async function dispose(): Promise<void> {
+    await Promise.all(loops.map((one) => one.stop()));
+    await deadLetters[Symbol.asyncDispose]();
+    await publisher[Symbol.asyncDispose]();
+  }
+
+  return {
+    async start() {
+      await session.declare(jobsTopology({ queues: [] }));
+      await deadLetters.watchUnroutable();
+      for (const one of loops) one.start();
+      log.info({ loops: loops.map(({ name }) => name) }, "dispatcher started");
+    },
+    async quiet() {
+      await Promise.all([...loops.map((one) => one.stop()), deadLetters.quiet()]);
+    },
+    drain: (deadline) => deadLetters.drain(deadline),
+    health() {
+      const silent = loops.filter((one) => one.name !== "upkeep" && one.silentMs() > longestSilenceMs);
+      if (silent.length === 0) return { status: "ok" };
+      return { status: "failing", detail: `no good round for a minute: ${silent.map(({ name }) => name).join(", ")}` };
+    },
+    [Symbol.asyncDispose]() {
+      disposed ??= dispose();
+      return disposed;
+    },
+  };
+}
