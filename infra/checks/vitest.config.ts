@@ -2,7 +2,7 @@ import { defineConfig } from "vitest/config";
 
 const integrationSetup = ["@warren/testing/vitest-setup"];
 
-/** Three projects: `unit` needs nothing, `integration` a broker and a database, `e2e` whole processes. */
+/** `checks` judges the repository itself; `unit` needs nothing, `integration` a broker and a database, `e2e` whole processes. */
 export default defineConfig({
   test: {
     projects: [
@@ -10,9 +10,10 @@ export default defineConfig({
         test: {
           name: "unit",
           include: ["{shared,services,infra}/*/test/**/*.test.ts"],
-          exclude: ["**/*.integration.test.ts", "**/*.e2e.test.ts", "**/node_modules/**"],
+          exclude: ["**/*.integration.test.ts", "**/*.e2e.test.ts", "**/node_modules/**", "infra/checks/**"],
         },
       },
+      { test: { name: "checks", include: ["infra/checks/test/**/*.test.ts"] } },
       {
         test: {
           name: "integration",

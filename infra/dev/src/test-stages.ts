@@ -33,12 +33,12 @@ export function runGate(script: string): Stage {
 }
 
 /** A run of one vitest project, through its script of package.json. */
-export function runVitest(script: string, args: readonly string[]): Stage {
+export function runVitest(script: string): Stage {
   return async ({ label, folder, env }) => {
     const started = performance.now();
     const reportFile = join(folder, `${label.replaceAll(/\W+/g, "-")}.json`);
     const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${reportFile}`];
-    const { code } = await runTool([...(await scriptOf(script)), ...args, ...reporters], { env, quiet: false });
+    const { code } = await runTool([...(await scriptOf(script)), ...reporters], { env, quiet: false });
     const counted = readCounts(await readFile(reportFile, "utf8").catch(() => "{}"));
     // A run can fail without a failed test: a file that does not load, a set-up or a clean-up that throws.
     const failed = code === 0 ? counted.failed : Math.max(1, counted.failed);

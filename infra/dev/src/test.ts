@@ -13,10 +13,10 @@ const stages = {
   lint: runGate("lint"),
   types: runGate("types"),
   deadcode: runGate("deadcode"),
-  checks: runVitest("unit", ["infra/checks"]),
-  unit: runVitest("unit", ["--exclude", "infra/checks/**"]),
-  integration: runVitest("integration", []),
-  e2e: runVitest("e2e", []),
+  checks: runVitest("checks"),
+  unit: runVitest("unit"),
+  integration: runVitest("integration"),
+  e2e: runVitest("e2e"),
 } satisfies Record<string, Stage>;
 
 type StageName = keyof typeof stages;
