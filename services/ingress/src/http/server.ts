@@ -32,8 +32,15 @@ export function createServer(log: Logger): Server {
       void sendProblem(reply, error.statusCode ?? 400, "HTTP_BAD_REQUEST", { detail: error.message });
     },
   });
+  const connections = new Set<Socket>();
+  app.server.on("connection", (socket) => {
+    connections.add(socket);
+    socket.once("close", () => connections.delete(socket));
+  });
   app.addHook("preClose", (done) => {
     closing = true;
+    // Node closes connections that are idle after a request, and would wait for those that never sent one
+    for (const socket of connections) if (socket.bytesRead === 0) socket.destroy();
     done();
   });
   app.removeAllContentTypeParsers();

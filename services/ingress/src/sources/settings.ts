@@ -20,6 +20,11 @@ const secretSetting = z.union([
     .refine(
       (secret) => [secret.value, secret.file, secret.env].filter((text) => text !== undefined).length === 1,
       "give exactly one of value, file and env",
+    )
+    .refine(
+      ({ notBefore, notAfter }) =>
+        notBefore === undefined || notAfter === undefined || Date.parse(notBefore) < Date.parse(notAfter),
+      "notAfter must lie after notBefore",
     ),
 ]);
 
@@ -48,4 +53,10 @@ export const sourceSettings = z.strictObject({
 export type SourceSettings = z.infer<typeof sourceSettings>;
 
 /** The content of WARREN_SOURCES: sources by name. */
-export const sourcesSettings = z.record(sourceName, sourceSettings);
+export const sourcesSettings = z.record(z.string(), sourceSettings).check((context) => {
+  for (const name of Object.keys(context.value)) {
+    for (const { message } of sourceName.safeParse(name).error?.issues ?? []) {
+      context.issues.push({ code: "custom", path: [name], message, input: name });
+    }
+  }
+});
