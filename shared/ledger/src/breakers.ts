@@ -30,7 +30,7 @@ export interface Breaker {
 }
 
 export interface Breakers {
-  list(): Promise<readonly Breaker[]>;
+  readonly list: () => Promise<readonly Breaker[]>;
   report(report: BreakerReport): Promise<void>;
   probe(name: string): Promise<{ readonly released: readonly SendableJob[] }>;
   release(release: { readonly name: string; readonly limit: number }): Promise<readonly SendableJob[]>;

@@ -1,4 +1,4 @@
-import pg from "pg";
+import { Pool, type PoolClient } from "pg";
 import { asLedgerError, LedgerUnavailableError } from "./errors.ts";
 import type { LedgerLog } from "./log.ts";
 import type { RunSql, Statement } from "./sql.ts";
@@ -19,11 +19,11 @@ export interface DatabaseOptions {
 
 /** Connections to Postgres: statements, transactions, and errors with our codes. */
 export interface Database extends AsyncDisposable {
-  readonly pool: pg.Pool;
+  readonly pool: Pool;
   /** Runs a prepared statement. */
-  run(statement: Statement, values: readonly unknown[]): Promise<readonly Row[]>;
-  query: RunSql;
-  transaction<T>(work: (run: RunSql) => Promise<T>): Promise<T>;
+  readonly run: (statement: Statement, values: readonly unknown[]) => Promise<readonly Row[]>;
+  readonly query: RunSql;
+  readonly transaction: <T>(work: (run: RunSql) => Promise<T>) => Promise<T>;
 }
 
 /** How much longer than the server's own limit the client waits before it takes the connection for dead. */
@@ -37,7 +37,7 @@ const sessionSettings = "set enable_seqscan = off; set enable_bitmapscan = off; 
 
 export function openDatabase(options: DatabaseOptions): Database {
   const { log } = options;
-  const pool = new pg.Pool({
+  const pool = new Pool({
     connectionString: options.connectionString,
     max: options.poolSize,
     application_name: options.applicationName,
@@ -49,16 +49,17 @@ export function openDatabase(options: DatabaseOptions): Database {
     query_timeout: options.statementTimeoutMs + silenceMs,
     lock_timeout: options.lockTimeoutMs,
     idle_in_transaction_session_timeout: options.statementTimeoutMs * 2,
-    onConnect: async (client) => {
-      await client.query(sessionSettings);
+    // Awaited before the connection is handed out.
+    verify: (client, done) => {
+      client.query(sessionSettings, done);
     },
   });
   // An idle connection that dies is replaced at the next call; without this listener it would end the process.
   pool.on("error", (error) => log.warn({ err: error }, "an idle connection to Postgres was lost"));
   let closed: Promise<void> | undefined;
 
-  async function withClient<T>(doing: string, work: (client: pg.PoolClient) => Promise<T>): Promise<T> {
-    let client: pg.PoolClient;
+  async function withClient<T>(doing: string, work: (client: PoolClient) => Promise<T>): Promise<T> {
+    let client: PoolClient;
     try {
       client = await pool.connect();
     } catch (error) {
@@ -99,7 +100,7 @@ export function openDatabase(options: DatabaseOptions): Database {
     });
   }
 
-  async function rollBack(client: pg.PoolClient): Promise<void> {
+  async function rollBack(client: PoolClient): Promise<void> {
     try {
       await client.query("rollback");
     } catch (error) {
@@ -125,7 +126,7 @@ export function openDatabase(options: DatabaseOptions): Database {
   };
 }
 
-async function runOn(client: pg.PoolClient, text: string, values: readonly unknown[]): Promise<{ rows: Row[] }> {
+async function runOn(client: PoolClient, text: string, values: readonly unknown[]): Promise<{ rows: Row[] }> {
   try {
     const result = await client.query<Row>(text, [...values]);
     return { rows: result.rows };
@@ -135,7 +136,7 @@ async function runOn(client: pg.PoolClient, text: string, values: readonly unkno
 }
 
 /** Ends a connection that may be half open without waiting for a peer that no longer answers. */
-function destroySocket(client: pg.PoolClient): void {
+function destroySocket(client: PoolClient): void {
   const { connection } = client as unknown as { readonly connection?: { readonly stream?: { destroy(): void } } };
   connection?.stream?.destroy();
 }

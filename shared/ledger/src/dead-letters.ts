@@ -103,12 +103,12 @@ export function createDeadLetters({ database, table, newId }: DeadLettersOptions
         letter.jobIds,
       ]);
       const id = rows[0]?.["id"];
-      if (id === undefined) {
+      if (typeof id !== "string") {
         const known = await run(find, [fingerprint]);
         return { id: String(known.rows[0]?.["id"]), recorded: false, resent: 0 };
       }
       const resent = letter.jobIds.length === 0 ? [] : (await run(resend, [letter.jobIds])).rows;
-      return { id: String(id), recorded: true, resent: resent.length };
+      return { id, recorded: true, resent: resent.length };
     });
 
   return {

@@ -20,7 +20,7 @@ type Run = (statement: Statement, values: readonly unknown[]) => Promise<readonl
 
 export interface Enqueue {
   enqueue(jobs: readonly NewJob[]): Promise<readonly EnqueueResult[]>;
-  enqueueIn(run: RunSql, jobs: readonly NewJob[]): Promise<readonly EnqueueResult[]>;
+  readonly enqueueIn: (run: RunSql, jobs: readonly NewJob[]) => Promise<readonly EnqueueResult[]>;
 }
 
 export interface EnqueueOptions {
@@ -89,8 +89,6 @@ export function createEnqueue({ database, table, newId, onBatch }: EnqueueOption
     });
   }
 
-  const isFresh = (row: Row): boolean => row.key === undefined && !row.known;
-
   return {
     enqueue: async (jobs) => {
       if (jobs.length === 0) return [];
@@ -104,6 +102,8 @@ export function createEnqueue({ database, table, newId, onBatch }: EnqueueOption
     },
   };
 }
+
+const isFresh = (row: Row): boolean => row.key === undefined && !row.known;
 
 /** One statement for the rows of many calls; each call gets its own results back. */
 async function inOneStatement(

@@ -20,7 +20,8 @@ export function createFind(database: Database, table: TableName): (id: string) =
   };
 }
 
-const optional = <T>(value: unknown): T | undefined => (value === null ? undefined : (value as T));
+const optionalText = (value: unknown): string | undefined => (typeof value === "string" ? value : undefined);
+const optionalDate = (value: unknown): Date | undefined => (value instanceof Date ? value : undefined);
 
 function jobRecord(row: Row): JobRecord {
   return {
@@ -31,7 +32,7 @@ function jobRecord(row: Row): JobRecord {
     state: row["state"] as JobState,
     payload: row["payload"],
     result: row["result"] ?? undefined,
-    reason: optional<string>(row["reason"]),
+    reason: optionalText(row["reason"]),
     errors: row["errors"] as readonly RecordedError[],
     attempt: Number(row["attempt"]),
     excused: Number(row["excused"]),
@@ -39,14 +40,14 @@ function jobRecord(row: Row): JobRecord {
     stalls: Number(row["stalls"]),
     maxStalls: Number(row["max_stalls"]),
     priority: Number(row["priority"]),
-    key: optional<string>(row["job_key"]),
+    key: optionalText(row["job_key"]),
     correlationId: String(row["correlation_id"]),
-    trace: optional<string>(row["trace"]),
-    workerId: optional<string>(row["worker_id"]),
-    heldBy: optional<string>(row["held_by"]),
+    trace: optionalText(row["trace"]),
+    workerId: optionalText(row["worker_id"]),
+    heldBy: optionalText(row["held_by"]),
     createdAt: row["created_at"] as Date,
     runAt: row["run_at"] as Date,
-    claimedAt: optional<Date>(row["claimed_at"]),
-    finishedAt: optional<Date>(row["finished_at"]),
+    claimedAt: optionalDate(row["claimed_at"]),
+    finishedAt: optionalDate(row["finished_at"]),
   };
 }

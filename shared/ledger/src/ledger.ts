@@ -24,9 +24,9 @@ export interface Ledger extends AsyncDisposable {
   /** One statement in its own transaction. */
   readonly query: RunSql;
   /** The same, prepared once per connection: for sibling modules' hot statements. */
-  run(statement: Statement, values: readonly unknown[]): Promise<readonly Row[]>;
+  readonly run: (statement: Statement, values: readonly unknown[]) => Promise<readonly Row[]>;
   /** Runs `work` in one transaction: commits when it resolves, rolls back when it throws. */
-  transaction<T>(work: (run: RunSql) => Promise<T>): Promise<T>;
+  readonly transaction: <T>(work: (run: RunSql) => Promise<T>) => Promise<T>;
   /** Throws `LEDGER_SCHEMA_BEHIND`, `LEDGER_SCHEMA_NEWER` or `LEDGER_MIGRATION_CHANGED`. */
   checkSchema(): Promise<void>;
   /** Whether Postgres answers; throws `LEDGER_UNAVAILABLE`. For health checks. */

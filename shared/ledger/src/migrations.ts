@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { readdir, readFile } from "node:fs/promises";
-import pg from "pg";
+import { Client } from "pg";
 import { asLedgerError, LedgerSchemaError } from "./errors.ts";
 import type { LedgerLog } from "./log.ts";
 import { type PartitionPlan, preparePartitions } from "./partitions.ts";
@@ -62,7 +62,7 @@ export async function readMigrations(from: URL = folder): Promise<readonly Migra
 export async function migrate(options: MigrateOptions): Promise<MigrateResult> {
   const schema = parseSchemaName(options.schema ?? "warren");
   const migrations = await readMigrations();
-  const client = new pg.Client({
+  const client = new Client({
     connectionString: options.connectionString,
     application_name: "warren-migrate",
     connectionTimeoutMillis: 10_000,
@@ -80,7 +80,7 @@ export async function migrate(options: MigrateOptions): Promise<MigrateResult> {
 }
 
 async function migrateOn(
-  client: pg.Client,
+  client: Client,
   schema: string,
   migrations: readonly Migration[],
   log: LedgerLog,
@@ -113,7 +113,7 @@ async function schemaExists(run: RunSql, schema: string): Promise<boolean> {
   return rows.length > 0;
 }
 
-async function applyMigration(client: pg.Client, schema: string, migration: Migration): Promise<void> {
+async function applyMigration(client: Client, schema: string, migration: Migration): Promise<void> {
   await client.query("begin");
   try {
     // The name was checked; it travels as a value all the same.

@@ -20,9 +20,9 @@ export interface Release {
     readonly limit: number;
   }): Promise<readonly SendableJob[]>;
   confirmSent(sent: readonly SentJob[]): Promise<{ readonly waiting: number }>;
-  queues(): Promise<readonly string[]>;
-  readyQueues(): Promise<readonly string[]>;
-  oldestReady(): Promise<readonly { readonly queue: string; readonly ageMs: number }[]>;
+  readonly queues: () => Promise<readonly string[]>;
+  readonly readyQueues: () => Promise<readonly string[]>;
+  readonly oldestReady: () => Promise<readonly { readonly queue: string; readonly ageMs: number }[]>;
 }
 
 export function sendable(row: Row): SendableJob {

@@ -28,7 +28,7 @@ export type Expired =
     };
 
 export interface Rescue {
-  beats(): Promise<readonly Beat[]>;
+  readonly beats: () => Promise<readonly Beat[]>;
   expire(worker: { readonly id: string; readonly beatSeq: string }): Promise<Expired>;
 }
 

@@ -13,7 +13,7 @@ interface Entry {
 
 export interface Settle {
   settle(settlement: Settlement): Promise<Settled>;
-  settleIn(run: RunSql, settlement: Settlement): Promise<void>;
+  readonly settleIn: (run: RunSql, settlement: Settlement) => Promise<void>;
   /** Many at once, in one statement of their own. */
   settleAll(settlements: readonly Settlement[]): Promise<readonly Settled[]>;
 }
