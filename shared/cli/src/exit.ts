@@ -1,0 +1,32 @@
+import { type ErrorCode, errorCatalogue, WarrenError } from "@warren/contracts";
+
+/** What the process answers to the shell. */
+export const exitCodes = { ok: 0, failed: 1, usage: 2, unhealthy: 3, notFound: 4 } as const;
+export type ExitCode = (typeof exitCodes)[keyof typeof exitCodes];
+
+const codes: Partial<Record<ErrorCode, ExitCode>> = {
+  CONFIG_INVALID: exitCodes.usage,
+  AMQP_OPTION_INVALID: exitCodes.usage,
+  AMQP_NOT_CONNECTED: exitCodes.unhealthy,
+  LEDGER_UNAVAILABLE: exitCodes.unhealthy,
+  LEDGER_SCHEMA_BEHIND: exitCodes.unhealthy,
+  LEDGER_SCHEMA_NEWER: exitCodes.unhealthy,
+};
+
+export interface Failure {
+  readonly exitCode: ExitCode;
+  /** Some lines for people, the fix last. */
+  readonly text: string;
+}
+
+/** How a command's error ends the process. */
+export function describeFailure(error: unknown): Failure {
+  if (!(error instanceof WarrenError)) {
+    const message = error instanceof Error ? error.message : String(error);
+    return { exitCode: exitCodes.failed, text: `error: ${message}` };
+  }
+  return {
+    exitCode: codes[error.code] ?? exitCodes.failed,
+    text: `error ${error.code}: ${error.message}\nfix: ${errorCatalogue[error.code].fix}`,
+  };
+}

@@ -1,0 +1,45 @@
+import { expect, test } from "vitest";
+import { runCommand } from "../src/index.ts";
+
+async function run(environment: Readonly<Record<string, string>>, isTerminal: boolean, ...args: readonly string[]) {
+  const out: string[] = [];
+  const err: string[] = [];
+  const exitCode = await runCommand({
+    args,
+    environment,
+    isTerminal,
+    stdout: (text) => void out.push(text),
+    stderr: (text) => void err.push(text),
+  });
+  return { exitCode, stdout: out.join(""), stderr: err.join("") };
+}
+
+test.for([
+  { what: "an unknown command", args: ["topologie"], says: "unknown command" },
+  { what: "an unknown option", args: ["migrate", "--fast"], says: "unknown option" },
+  { what: "a missing argument", args: ["job", "show"], says: "missing required argument" },
+  { what: "an unknown format", args: ["-o", "xml", "migrate"], says: "Allowed choices are table, json" },
+])("$what is a usage error that says so", async ({ args, says }) => {
+  const result = await run({}, false, ...args);
+  expect(result.exitCode).toBe(2);
+  expect(result.stderr).toContain(says);
+});
+
+test("a missing variable names itself and the fix, without a stack", async () => {
+  const result = await run({}, false, "topology", "plan", "-q", "a");
+  expect(result.exitCode).toBe(2);
+  expect(result.stderr).toMatch(/^error CONFIG_INVALID: AMQP_URL is missing: .*\nfix: .*\n$/);
+});
+
+test("a broker that is not there is unhealthy, named without its password", async () => {
+  const result = await run({ AMQP_URL: "amqp://user:secret@127.0.0.1:1" }, false, "topology", "plan", "-q", "a");
+  expect(result.exitCode).toBe(3);
+  expect(result.stderr).toContain("no connection to the broker at 127.0.0.1:1: connect ECONNREFUSED");
+  expect(result.stderr).not.toContain("secret");
+});
+
+test("help is no error", async () => {
+  const result = await run({}, true, "--help");
+  expect(result.exitCode).toBe(0);
+  expect(result.stdout).toContain("topology");
+});
