@@ -93,7 +93,10 @@ test("Nagle's algorithm is off on both connections: it would hold a small frame 
     await using at = await opened();
     expect(at.session.state().publish.kind).toBe("connected");
     const port = brokerPort(at.world.amqpUrl);
-    const calls = setNoDelay.mock.calls.filter((_, index) => setNoDelay.mock.contexts[index]?.remotePort === port);
+    const calls = setNoDelay.mock.calls.filter((_, index) => {
+      const socket: unknown = setNoDelay.mock.contexts[index];
+      return socket instanceof Socket && socket.remotePort === port;
+    });
     expect(calls).toEqual([[true], [true]]);
   } finally {
     setNoDelay.mockRestore();
