@@ -1,4 +1,4 @@
-import nodemailer, { type NodemailerError } from "nodemailer";
+import { createTransport, type NodemailerError } from "nodemailer";
 import type { Handover } from "./smtp-outcome.ts";
 
 export interface Mail {
@@ -45,7 +45,7 @@ export interface SmtpPool extends AsyncDisposable {
 
 export function openSmtpPool(options: SmtpPoolOptions): SmtpPool {
   const handovers = new Map<string, Handover>();
-  const transport = nodemailer.createTransport(
+  const transport = createTransport(
     {
       pool: true,
       url: options.url,

@@ -111,15 +111,18 @@ function chooseLanguage(
   tag: string,
   languages: ReadonlyMap<string, unknown>,
 ): { readonly language: string; readonly locale: string } {
-  let locale: Intl.Locale;
-  try {
-    locale = new Intl.Locale(tag.replaceAll("_", "-"));
-  } catch (cause) {
-    throw new InvalidLocaleError(tag, cause);
-  }
+  const locale = parseLocale(tag);
   return languages.has(locale.language)
     ? { language: locale.language, locale: locale.baseName }
     : { language: fallbackLanguage, locale: fallbackLanguage };
+}
+
+function parseLocale(tag: string): Intl.Locale {
+  try {
+    return new Intl.Locale(tag.replaceAll("_", "-"));
+  } catch (cause) {
+    throw new InvalidLocaleError(tag, cause);
+  }
 }
 
 /** The data with every key of the schema present: in strict mode a text may ask for an absent optional field only if it is there as undefined. */

@@ -44,7 +44,8 @@ export async function recordPayment(
 
   const found = await run(lockSql(table), [provider, observed.id]);
   const status = found.rows[0]?.status as PaymentStatus;
-  switch (relate(observed.status, status)) {
+  const relation = relate(observed.status, status);
+  switch (relation) {
     case "same":
     case "behind":
       return { kind: "unchanged", status };
@@ -62,6 +63,8 @@ export async function recordPayment(
         by.correlationId,
       ]);
       return { kind: "recorded" };
+    default:
+      return relation satisfies never;
   }
 }
 

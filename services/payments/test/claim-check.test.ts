@@ -1,5 +1,5 @@
 import type { ConfirmYookassaPayload } from "@warren/contracts";
-import fc from "fast-check";
+import { array, assert, constantFrom, property } from "fast-check";
 import { describe, expect, test } from "vitest";
 import { checkClaim } from "../src/claim-check.ts";
 import { paymentMail } from "../src/payment-mail.ts";
@@ -110,11 +110,11 @@ describe("a notification is refused", () => {
 });
 
 describe("the state machine of payments", () => {
-  const status = fc.constantFrom(...paymentStatuses);
+  const status = constantFrom(...paymentStatuses);
 
   test("never moves backwards and never leaves a final status, whatever order statuses are seen in", () => {
-    fc.assert(
-      fc.property(fc.array(status, { maxLength: 12 }), (seen) => {
+    assert(
+      property(array(status, { maxLength: 12 }), (seen) => {
         let current: PaymentStatus = "pending";
         const reached: PaymentStatus[] = [current];
         for (const next of seen) {
@@ -130,8 +130,8 @@ describe("the state machine of payments", () => {
 
   test("is antisymmetric: if one is ahead of another, the other is behind it", () => {
     const mirror = { same: "same", ahead: "behind", behind: "ahead", contradiction: "contradiction" } as const;
-    fc.assert(
-      fc.property(status, status, (a, b) => {
+    assert(
+      property(status, status, (a, b) => {
         expect(relate(a, b)).toBe(mirror[relate(b, a)]);
       }),
     );

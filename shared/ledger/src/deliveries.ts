@@ -171,7 +171,8 @@ export function createDeliveries(ledger: Pick<Ledger, "query" | "table">): Deliv
 /** What the row says after `begin` ran, seen from one attempt. Pure. */
 export function verdictOf(attempt: number, row: Row): BeginVerdict {
   const doubted = row.doubted_by === attempt;
-  switch (row.state as DeliveryRecord["state"]) {
+  const state = row.state as DeliveryRecord["state"];
+  switch (state) {
     case "accepted":
       return { kind: "accepted_before", providerId: textOf(row.provider_id), response: textOf(row.response) };
     case "rejected":
@@ -186,6 +187,8 @@ export function verdictOf(attempt: number, row: Row): BeginVerdict {
         : { kind: "fenced" };
     case "deferred":
       return { kind: "fenced" };
+    default:
+      return state satisfies never;
   }
 }
 
