@@ -1,0 +1,56 @@
+import type { Platform } from "./platform.ts";
+import { type Row, readyTable, withoutPassword } from "./ready-table.ts";
+import type { Settings } from "./settings.ts";
+
+/** What is shown when everything is up. */
+export function greeting(platform: Platform, settings: Settings, tookMs: number): string {
+  return [
+    "",
+    readyTable(rows(platform, settings)),
+    "",
+    `Ready in ${(tookMs / 1000).toFixed(1)} s. Try:`,
+    "",
+    ...commands(platform, settings).map((command) => `  ${command}`),
+    "",
+    `Logs: ${settings.stateFolder}/logs/   Stop: Ctrl-C`,
+    "",
+  ].join("\n");
+}
+
+function rows({ broker, database, services, urls }: Platform, settings: Settings): readonly Row[] {
+  const sandbox = services.some(({ plan }) => plan.name === "sandbox") ? "ready" : "";
+  return [
+    ...services
+      .filter(({ plan }) => plan.name !== "sandbox")
+      .map((service) => {
+        const { name, port } = service.plan;
+        const path = name === "ingress" ? "/webhooks/:source" : "";
+        return { name, url: `http://127.0.0.1:${port}${path}`, state: service.state().kind };
+      }),
+    ...(urls.mailbox === undefined
+      ? []
+      : [{ name: "mailbox", url: urls.mailbox, state: `${sandbox}; SMTP on 127.0.0.1:${settings.smtpPort}` }]),
+    ...(urls.yookassa === undefined ? [] : [{ name: "YooKassa sandbox", url: `${urls.yookassa}/v3`, state: sandbox }]),
+    { name: "broker", url: withoutPassword(broker.amqpUrl), state: broker.description },
+    ...(broker.managementUrl === undefined
+      ? []
+      : [{ name: "broker's console", url: broker.managementUrl, state: broker.credentials }]),
+    { name: "database", url: withoutPassword(database.databaseUrl), state: database.description },
+  ];
+}
+
+function commands({ urls, secretsFolder }: Platform, settings: Settings): readonly string[] {
+  const secret = `$(cat ${secretsFolder.replace(process.cwd(), ".").replace(/^\.\//, "")}/github)`;
+  const ownGithub = Object.keys(settings.env).some((name) => name.startsWith("WARREN_SOURCE_GITHUB"));
+  const webhook = [
+    `body='{"zen":"Keep it logically awesome."}'; curl -i ${urls.ingress}/webhooks/github -H 'content-type: application/json'`,
+    `-H 'x-github-event: ping' -H "x-github-delivery: $(date +%s)" -H "x-hub-signature-256: sha256=$(printf %s "$body" | openssl dgst -sha256 -hmac "${secret}" -r | cut -d' ' -f1)" -d "$body"`,
+  ];
+  return [
+    "npm run demo                     a thousand webhooks of three providers, and the books balanced",
+    ownGithub ? `curl -i ${urls.ingress}/readyz` : webhook.join(" "),
+    ...(urls.mailbox === undefined
+      ? ["npm run warren -- --help"]
+      : [`open ${urls.mailbox}       the mail that came of it`]),
+  ];
+}

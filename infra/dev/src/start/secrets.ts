@@ -1,0 +1,54 @@
+import { randomBytes } from "node:crypto";
+import { existsSync } from "node:fs";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+
+/** The webhook sources that `npm start` sets up, each with the secret that its provider would have issued. */
+export const devSources = {
+  github: { provider: "github", makeSecret: () => randomBytes(24).toString("hex") },
+  stripe: { provider: "stripe", makeSecret: () => `whsec_${randomBytes(24).toString("hex")}` },
+  standard: { provider: "standard-webhooks", makeSecret: () => `whsec_${randomBytes(32).toString("base64")}` },
+  yookassa: { provider: "yookassa", makeSecret: undefined },
+} as const;
+
+export type DevSource = keyof typeof devSources;
+
+/** Makes each secret once, readable by this user only. Never part of a commit: `.warren/` is ignored. */
+export async function ensureSecrets(folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true, mode: 0o700 });
+  for (const [name, { makeSecret }] of Object.entries(devSources)) {
+    const file = join(folder, name);
+    if (makeSecret !== undefined && !existsSync(file)) await writeFile(file, makeSecret(), { mode: 0o600 });
+  }
+}
+
+export async function readSecret(folder: string, source: DevSource): Promise<string> {
+  return (await readFile(join(folder, source), "utf8")).trim();
+}
+
+/** The ingress settings of those sources that the user has not set up themselves. Pure. */
+export function sourceVariables(
+  folder: string,
+  env: Readonly<Record<string, string | undefined>>,
+): Readonly<Record<string, string>> {
+  const own = namesOf(env["WARREN_SOURCES"]);
+  const variables: Record<string, string> = {};
+  for (const [name, { provider, makeSecret }] of Object.entries(devSources)) {
+    const variable = `WARREN_SOURCE_${name.toUpperCase()}`;
+    const taken = own.includes(name) || Object.keys(env).some((key) => new RegExp(`^${variable}(_|$)`).test(key));
+    if (taken) continue;
+    variables[variable] = provider;
+    if (makeSecret !== undefined) variables[`${variable}_SECRET_FILE`] = join(folder, name);
+  }
+  return variables;
+}
+
+function namesOf(sources: string | undefined): readonly string[] {
+  if (sources === undefined) return [];
+  try {
+    const parsed: unknown = JSON.parse(sources);
+    return typeof parsed === "object" && parsed !== null ? Object.keys(parsed) : [];
+  } catch {
+    return []; // the ingress will say what is wrong with it
+  }
+}
