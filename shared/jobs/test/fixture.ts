@@ -1,7 +1,7 @@
 import { type AmqpSession, jobsExchange, jobsTopology, openSession } from "@warren/amqp";
 import { type Ledger, migrate, openLedger } from "@warren/ledger";
 import { createLogger, createMetrics, type Metrics } from "@warren/observability";
-import { createWorld, waitFor, type World } from "@warren/testing";
+import { createWorld, type World, waitFor } from "@warren/testing";
 import { type Client, createClient } from "../src/client.ts";
 import type { JobHandler } from "../src/handle.ts";
 import { createWorker, type Worker, type WorkerOptions } from "../src/worker.ts";

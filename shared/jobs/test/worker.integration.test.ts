@@ -13,7 +13,11 @@ afterEach(async () => {
   await bench[Symbol.asyncDispose]();
 });
 
-const double = defineJob({ name: "double", payload: z.object({ n: z.number() }), result: z.object({ twice: z.number() }) });
+const double = defineJob({
+  name: "double",
+  payload: z.object({ n: z.number() }),
+  result: z.object({ twice: z.number() }),
+});
 
 test("a job is enqueued, run and kept with its result", async () => {
   await bench.worker([handle(double, async ({ payload }) => ({ twice: payload.n * 2 }))]);

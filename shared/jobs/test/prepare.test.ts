@@ -1,0 +1,81 @@
+import { WarrenError } from "@warren/contracts";
+import { runWithContext } from "@warren/observability";
+import { expect, test } from "vitest";
+import { z } from "zod";
+import { prepare } from "../src/client.ts";
+import { defineJob } from "../src/define.ts";
+import { createSlots } from "../src/slots.ts";
+
+const mail = defineJob({
+  name: "mail",
+  queue: "post",
+  payload: z.object({ user: z.object({ email: z.email() }), note: z.unknown().optional() }),
+  attempts: 4,
+});
+const good = { user: { email: "anna@example.com" } };
+
+function refusal(run: () => unknown): WarrenError {
+  try {
+    run();
+  } catch (error) {
+    if (error instanceof WarrenError) return error;
+    throw error;
+  }
+  throw new Error("it was accepted");
+}
+
+test("a wrong payload is refused with the path to its field", () => {
+  const error = refusal(() => prepare(mail, { user: { email: "nobody" } }));
+  expect([error.code, error.details["path"]]).toEqual(["JOB_PAYLOAD_INVALID", "user.email"]);
+  expect(error.message).toContain("payload of mail.user.email");
+});
+
+const cycle: Record<string, unknown> = {};
+cycle["self"] = cycle;
+test.for([
+  { what: "a cycle", note: cycle },
+  { what: "a BigInt", note: 5n },
+  { what: "U+0000", note: "a\u0000b" },
+  { what: "half of a surrogate pair", note: { deep: ["\ud800"] } },
+])("a payload with $what is refused as unserialisable", ({ note }) => {
+  expect(refusal(() => prepare(mail, { ...good, note })).code).toBe("JOB_PAYLOAD_UNSERIALISABLE");
+});
+
+test.for([String.raw`\u0000`, String.raw`C:\ud800`, "😀"])("the harmless text %s is accepted", (note) => {
+  expect(prepare(mail, { ...good, note }).payload).toEqual({ ...good, note });
+});
+
+test.for<{ options: object; code: string }>([
+  { options: { delayMs: -1 }, code: "JOB_OPTION_INVALID" },
+  { options: { delayMs: Number.NaN }, code: "JOB_OPTION_INVALID" },
+  { options: { at: new Date(Number.NaN) }, code: "JOB_OPTION_INVALID" },
+  { options: { at: new Date(), delayMs: 5 }, code: "JOB_OPTION_INVALID" },
+  { options: { id: "" }, code: "JOB_OPTION_INVALID" },
+  { options: { priority: -1 }, code: "JOB_OPTION_INVALID" },
+  { options: { delay: 5 }, code: "JOB_OPTION_UNKNOWN" },
+])("enqueue options $options are refused with $code", ({ options, code }) => {
+  expect(refusal(() => prepare(mail, good, options)).code).toBe(code);
+});
+
+test("the row carries the definition's policy and the context's ids", () => {
+  const traceparent = `00-${"a".repeat(32)}-${"b".repeat(16)}-01`;
+  const row = runWithContext({ correlationId: "c-1", traceparent }, () => prepare(mail, good, { id: "k" }));
+  expect(row).toMatchObject({
+    queue: "post",
+    name: "mail",
+    version: 1,
+    maxAttempts: 4,
+    key: "k",
+    correlationId: "c-1",
+    trace: traceparent,
+    sendBy: "enqueuer",
+  });
+});
+
+test("slots never count past their size, and a counting mistake does not hide", () => {
+  const slots = createSlots(3, () => undefined);
+  expect([slots.take(2), slots.take(5), slots.take(1), slots.free]).toEqual([2, 1, 0, 0]);
+  slots.give(3);
+  expect(slots.free).toBe(3);
+  expect(() => slots.give(1)).toThrow(RangeError);
+});
