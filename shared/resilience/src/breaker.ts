@@ -51,8 +51,8 @@ export interface Breaker {
   /** Whether a call would be refused now: open and not yet time, or a trial is under way. */
   refuses(): boolean;
   /**
-   * Runs `fn` and learns from it. Half-open, exactly one call is let through; others are refused at once rather than made to wait
-   * for its outcome, so that they hold no slot of a worker.
+   * Runs `fn` and learns from it; throws what `refuse` makes when it is open. Ask `refuses` first: cockatiel makes further calls wait
+   * for the outcome of a half-open trial, and a call that waits holds a slot of a worker.
    */
   run<T>(fn: () => Promise<T>, refuse: () => Error): Promise<T>;
 }
@@ -99,7 +99,6 @@ export function createBreaker(options: BreakerOptions, onChange: (state: Breaker
     state: () => state,
     refuses,
     async run<T>(fn: () => Promise<T>, refuse: () => Error): Promise<T> {
-      if (refuses()) throw refuse();
       let outcome: { readonly value: T } | Refused;
       try {
         outcome = await policy.execute(() => refusalsAsValues(fn));

@@ -193,4 +193,36 @@ describe("a breaker", () => {
     expect(taken).toEqual(["closed"]);
     await provider[Symbol.asyncDispose]();
   });
+
+  test("is reported once more when it changed while the report was under way", async () => {
+    const gate = Promise.withResolvers<void>();
+    const taken: string[] = [];
+    const { provider } = providerWorld(async (change) => {
+      taken.push(change.state.kind);
+      if (taken.length === 1) await gate.promise;
+    });
+    const operation = provider.operation(operationOptions());
+    await play(operation, fails, fails, fails);
+    vi.advanceTimersByTime(10_000);
+    await play(operation, works);
+    expect(taken).toEqual(["open"]);
+    gate.resolve();
+    await vi.advanceTimersByTimeAsync(0);
+    expect(taken).toEqual(["open", "closed"]);
+  });
+
+  test("is reported for the last time when its provider is let go, and never after", async () => {
+    let tries = 0;
+    const { provider } = providerWorld(() => {
+      tries += 1;
+      throw new Error("the ledger is away");
+    });
+    const operation = provider.operation(operationOptions());
+    await play(operation, fails, fails, fails);
+    await provider[Symbol.asyncDispose]();
+    const atTheEnd = tries;
+    expect(atTheEnd).toBe(2);
+    await vi.advanceTimersByTimeAsync(60_000);
+    expect(tries).toBe(atTheEnd);
+  });
 });

@@ -83,7 +83,9 @@ describe("a cache", () => {
     const store = memoryStore();
     await store.set("k", { value: "old shape", expiresAtMs: Date.now() + 10_000 }, 10_000);
     const cache = createCache({ store, log });
-    expect(await cache.get({ key: "k", ttlMs: 100, accept: isNumber, load: () => Promise.resolve(5) })).toBe(5);
+    const source = counting([5, 6]);
+    const ask = () => cache.get({ key: "k", ttlMs: 10_000, accept: isNumber, load: source.load });
+    expect([await ask(), await ask(), source.loads()]).toEqual([5, 5, 1]);
   });
 
   test("lets a caller go without ending the load for the others", async () => {

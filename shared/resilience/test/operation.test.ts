@@ -1,4 +1,4 @@
-import { describe, expect, test } from "vitest";
+import { describe, expect, test, vi } from "vitest";
 import {
   ProviderBulkheadFullError,
   ProviderRateLimitedError,
@@ -123,7 +123,7 @@ describe("a call", () => {
   });
 
   test("throws the caller's reason at once when the caller leaves: while running, while queueing, while waiting to repeat", async () => {
-    const { provider } = providerWorld();
+    const { provider, lines } = providerWorld();
     const running = provider.operation(operationOptions({ bulkhead: { concurrent: 1, queued: 1 } }));
     const waiting = provider.operation(
       operationOptions({ name: "slow", retry: { attempts: 2, baseDelayMs: 60_000, maxDelayMs: 60_000, safe: true } }),
@@ -137,6 +137,7 @@ describe("a call", () => {
       waiting.call(() => Promise.reject(down()), { signal }),
     ];
     const outcomes = Promise.allSettled(calls);
+    await vi.waitFor(() => expect(lines.join("")).toContain("will be made again"));
     controller.abort(reason);
     expect(await outcomes).toEqual(calls.map(() => ({ status: "rejected", reason })));
     await expect(running.call(() => never(), { signal })).rejects.toBe(reason);
