@@ -1,0 +1,136 @@
+import { randomInt } from "node:crypto";
+import {
+  type AcceptedRequest,
+  createWebhookStore,
+  type Ledger,
+  LedgerError,
+  newId,
+  type WebhookStore,
+} from "@warren/ledger";
+import { describe, expect, test } from "vitest";
+import { sweepDedupe } from "../src/webhooks/dedupe.ts";
+import { aJob, openLedgerWorld } from "./support/ledger-world.ts";
+
+function storeOn(ledger: Ledger, ready: { readonly id: string; readonly queue: string }[] = []): WebhookStore {
+  return createWebhookStore({ ledger, newId, onJobs: (jobs) => ready.push(...jobs) });
+}
+
+function aRequest(dedupeKey: string, more: Partial<AcceptedRequest> = {}): AcceptedRequest {
+  return {
+    id: newId(),
+    source: "github",
+    provider: "github",
+    method: "POST",
+    url: "/webhooks/github?a=1",
+    rawHeaders: ["Host", "x", "X-A", 'quoted "\\ value', "x-a", "é"],
+    peerAddress: "192.0.2.1",
+    clientAddress: undefined,
+    correlationId: "test",
+    body: Buffer.from(`body of ${dedupeKey}`),
+    dedupeKey,
+    eventId: undefined,
+    eventType: undefined,
+    jobs: [aJob()],
+    ...more,
+  };
+}
+
+async function requests(ledger: Ledger) {
+  const { rows } = await ledger.query(`select * from ${ledger.table("webhook_requests")} order by id`, []);
+  return rows;
+}
+
+describe("storing webhooks", () => {
+  test("keeps any bytes of any length, each with its own request, in one statement", async () => {
+    await using world = await openLedgerWorld();
+    const store = storeOn(world.ledger);
+    const bodies = [0, 1, 255, 65_536, 1_048_576, 0, 3].map((length) =>
+      Buffer.from(Array.from({ length }, () => randomInt(256))),
+    );
+    const sent = bodies.map((body, at) => aRequest(`k-${at}`, { body }));
+    expect(await Promise.all(sent.map((request) => store.accept(request)))).toEqual(sent.map(() => "accepted"));
+    const rows = new Map((await requests(world.ledger)).map((row) => [row["id"], row]));
+    for (const request of sent) {
+      const row = rows.get(request.id);
+      expect(request.body.equals(row?.["body"] as Buffer)).toBe(true);
+      expect(row).toMatchObject({ path: "/webhooks/github", query: "a=1", headers: request.rawHeaders });
+    }
+  });
+
+  test("the first of one key in a batch is accepted, the others are duplicates without jobs", async () => {
+    await using world = await openLedgerWorld();
+    const ready: { readonly id: string; readonly queue: string }[] = [];
+    const store = storeOn(world.ledger, ready);
+    const answers = await Promise.all(["a", "b", "a", "a", "b"].map((key) => store.accept(aRequest(key))));
+    expect(answers).toEqual(["accepted", "accepted", "duplicate", "duplicate", "duplicate"]);
+    expect((await requests(world.ledger)).map((row) => (row["job_ids"] as string[]).length)).toEqual([1, 1, 0, 0, 0]);
+    expect(Object.keys(await world.states()).sort()).toEqual(ready.map(({ id }) => id).sort());
+  });
+
+  test("many processes with the same keys in opposite orders never deadlock, and each key wins once", async () => {
+    await using world = await openLedgerWorld();
+    const stores = [storeOn(world.ledger), storeOn(await world.openAnother()), storeOn(await world.openAnother())];
+    const keys = Array.from({ length: 300 }, (_, at) => `key-${at}`);
+    const sends = stores.flatMap((store, at) => {
+      const order = at % 2 === 0 ? keys : keys.toReversed();
+      return order.map(async (key) => ({ key, answer: await store.accept(aRequest(key)) }));
+    });
+    const accepted = (await Promise.all(sends)).filter(({ answer }) => answer === "accepted").map(({ key }) => key);
+    expect(accepted.sort()).toEqual(keys.sort());
+    expect(Object.keys(await world.states())).toHaveLength(keys.length);
+  });
+
+  test("a request that cannot be stored fails alone, and leaves no key behind that would swallow its repetition", async () => {
+    await using world = await openLedgerWorld();
+    const store = storeOn(world.ledger);
+    const poison = aRequest("poison", { jobs: [aJob({ payload: { text: "\u0000" } })] });
+    const answers = await Promise.allSettled([aRequest("a"), poison, aRequest("b")].map((one) => store.accept(one)));
+    expect(answers.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
+    expect((answers[1] as PromiseRejectedResult).reason).toBeInstanceOf(LedgerError);
+    expect(await store.accept(aRequest("poison"))).toBe("accepted");
+  });
+
+  test("several jobs or none may come of one request", async () => {
+    await using world = await openLedgerWorld();
+    const store = storeOn(world.ledger);
+    await Promise.all([
+      store.accept(aRequest("none", { jobs: [] })),
+      store.accept(aRequest("three", { jobs: [aJob(), aJob({ queue: "other" }), aJob()] })),
+    ]);
+    expect(Object.keys(await world.states())).toHaveLength(3);
+  });
+
+  test("rejected requests are kept with their cause, with and without their bytes", async () => {
+    await using world = await openLedgerWorld();
+    const store = storeOn(world.ledger);
+    const { dedupeKey: _key, eventId: _id, eventType: _type, jobs: _jobs, ...received } = aRequest("x");
+    await store.reject([
+      { ...received, cause: "signature_mismatch", bodyBytes: received.body.length },
+      { ...received, id: newId(), cause: "body_too_large", body: undefined, bodyBytes: 99 },
+    ]);
+    await store.reject([]);
+    expect(await requests(world.ledger)).toMatchObject([
+      {
+        status: "rejected",
+        cause: "signature_mismatch",
+        body: received.body,
+        body_bytes: String(received.body.length),
+      },
+      { status: "rejected", cause: "body_too_large", body: null, body_bytes: "99" },
+    ]);
+  });
+});
+
+describe("the memory of accepted events", () => {
+  test("forgets those past retention, and takes them for new ones then", async () => {
+    await using world = await openLedgerWorld();
+    const { ledger } = world;
+    const store = storeOn(ledger);
+    await Promise.all(["old", "young"].map((key) => store.accept(aRequest(key))));
+    const age = `update ${ledger.table("webhook_dedupe")} set created_at = created_at - interval '36 days' where key = 'old'`;
+    await ledger.query(age, []);
+    expect(await sweepDedupe(ledger.transaction, ledger.table, { retentionDays: 35 })).toBe(1);
+    expect(await store.accept(aRequest("young"))).toBe("duplicate");
+    expect(await store.accept(aRequest("old"))).toBe("accepted");
+  });
+});
