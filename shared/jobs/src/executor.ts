@@ -142,13 +142,18 @@ function unhandled({ name, version }: Attempt): Outcome {
 
 /** Gives the attempt its payload, or says why it cannot have one. */
 function parsePayload({ definition }: JobHandler, attempt: Attempt): Outcome | undefined {
-  const parsed = definition.payload.safeParse(attempt.claimed.payload);
-  if (!parsed.success) {
-    const { code, message } = misfit(`payload of ${definition.name}`, parsed.error, "JOB_PAYLOAD_INVALID");
-    return { kind: "unusable", code, message };
+  try {
+    const parsed = definition.payload.safeParse(attempt.claimed.payload);
+    if (!parsed.success) {
+      const { code, message } = misfit(`payload of ${definition.name}`, parsed.error, "JOB_PAYLOAD_INVALID");
+      return { kind: "unusable", code, message };
+    }
+    attempt.payload = parsed.data;
+    return undefined;
+  } catch (error) {
+    // the author's own refinement or transform threw
+    return { kind: "threw", error };
   }
-  attempt.payload = parsed.data;
-  return undefined;
 }
 
 function checkReturned({ definition }: JobHandler, outcome: Extract<Outcome, { kind: "returned" }>): Outcome {

@@ -13,8 +13,6 @@ export interface Settler {
   settle(settlement: Settlement): Promise<Settled | "abandoned">;
   /** Settlements without an answer yet. */
   readonly pending: number;
-  /** Whether this attempt waits to be settled. */
-  has(id: string, attempt: number): boolean;
   /** Gives up on what is pending. */
   dispose(): void;
 }
@@ -22,17 +20,25 @@ export interface Settler {
 const firstPauseMs = 50;
 const longestPauseMs = 2_000;
 
-export function createSettler(ledger: Pick<Ledger, "settle">, log: Logger, random: () => number): Settler {
-  const pending = new Set<string>();
+export interface SettlerOptions {
+  readonly ledger: Pick<Ledger, "settle">;
+  readonly log: Logger;
+  readonly random: () => number;
+  /** One fewer is pending. */
+  readonly onSettled: () => void;
+}
+
+export function createSettler({ ledger, log, random, onSettled }: SettlerOptions): Settler {
+  let pending = 0;
   const given = new AbortController();
 
   async function settle(settlement: Settlement): Promise<Settled | "abandoned"> {
-    const key = keyOf(settlement.id, settlement.attempt);
-    pending.add(key);
+    pending += 1;
     try {
       return await untilKnown(settlement);
     } finally {
-      pending.delete(key);
+      pending -= 1;
+      onSettled();
     }
   }
 
@@ -54,9 +60,8 @@ export function createSettler(ledger: Pick<Ledger, "settle">, log: Logger, rando
   return {
     settle,
     get pending() {
-      return pending.size;
+      return pending;
     },
-    has: (id, attempt) => pending.has(keyOf(id, attempt)),
     dispose: () => given.abort(),
   };
 }
@@ -75,8 +80,4 @@ async function pause(delayMs: number, signal: AbortSignal): Promise<boolean> {
   } catch {
     return false;
   }
-}
-
-function keyOf(id: string, attempt: number): string {
-  return `${id}/${attempt}`;
 }

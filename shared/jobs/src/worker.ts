@@ -54,7 +54,7 @@ export interface Worker extends AsyncDisposable {
   /** Takes no more: what it has not claimed goes to other workers at once; what runs, runs on. */
   quiet(): Promise<void>;
   /**
-   * Waits until all running jobs have ended and are settled. When the deadline aborts, their signals abort too, and after a second more
+   * Waits until all running jobs have ended and are settled. When the deadline aborts, their signals abort too, and a moment later
    * they are handed back, without losing an attempt. Answers whether all ended by themselves.
    */
   drain(deadline: AbortSignal): Promise<boolean>;
@@ -64,8 +64,8 @@ export interface Worker extends AsyncDisposable {
 export type WorkerState = "new" | "running" | "quiet" | "closed";
 
 /** After the drain's deadline: for handlers to notice their signal, and for the ledger to hear of it. */
-const graceMs = 1_000;
-const handBackMs = 2_000;
+const graceMs = 700;
+const handBackMs = 1_000;
 
 /** Creates a worker; nothing happens before `start`. @throws JobOptionError when an option is unknown or out of range. */
 export function createWorker(options: WorkerOptions): Worker {
@@ -85,7 +85,7 @@ export function createWorker(options: WorkerOptions): Worker {
   const running = new Running();
   const deadlines = createDeadlines();
   const slots = createSlots(concurrency, () => claimer.poke());
-  const settler = createSettler(ledger, log, random);
+  const settler = createSettler({ ledger, log, random, onSettled: () => claimer.poke() });
   const publisher = session.publisher();
   const client = createClient({ ledger, publisher, log, metrics, newId });
   const instruments = createInstruments(metrics, {

@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import { assert, double, integer, property } from "fast-check";
 import { describe, expect, test } from "vitest";
 import {
   type BackoffOption,
@@ -67,11 +67,11 @@ describe("backoffDelayMs", () => {
   });
 
   test("jitter stays in its band, whatever the attempt", () => {
-    fc.assert(
-      fc.property(
-        fc.integer({ min: 1, max: 100 }),
-        fc.double({ min: 0, max: 0.999, noNaN: true }),
-        fc.double({ min: 0, max: 1, noNaN: true }),
+    assert(
+      property(
+        integer({ min: 1, max: 100 }),
+        double({ min: 0, max: 0.999, noNaN: true }),
+        double({ min: 0, max: 1, noNaN: true }),
         (attempt, random, jitter) => {
           const plain = backoffDelayMs(rule({ kind: "exponential", jitter: "none" }), attempt, () => 0);
           const delay = backoffDelayMs(rule({ kind: "exponential", jitter }), attempt, () => random);

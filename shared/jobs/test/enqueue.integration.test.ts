@@ -1,0 +1,80 @@
+import { openSession } from "@warren/amqp";
+import { waitFor } from "@warren/testing";
+import { afterEach, beforeEach, expect, test } from "vitest";
+import { z } from "zod";
+import { createClient } from "../src/client.ts";
+import { defineJob } from "../src/define.ts";
+import { handle } from "../src/handle.ts";
+import { type Bench, openBench } from "./fixture.ts";
+
+let bench: Bench;
+beforeEach(async () => {
+  bench = await openBench();
+});
+afterEach(async () => {
+  await bench[Symbol.asyncDispose]();
+});
+
+const note = defineJob({ name: "note", payload: z.object({ n: z.number() }) });
+
+test("the same id enqueued many times at once is one job", async () => {
+  const runs: string[] = [];
+  await bench.worker([handle(note, ({ id }) => void runs.push(id))]);
+  const results = await Promise.all(
+    Array.from({ length: 50 }, () => bench.client.enqueue(note, { n: 1 }, { id: "order-7" })),
+  );
+  expect(new Set(results.map(({ id }) => id)).size).toBe(1);
+  expect(results.filter(({ created }) => created)).toHaveLength(1);
+  const id = results[0]?.id ?? "";
+  await bench.until(id, "succeeded");
+  expect(await bench.client.enqueue(note, { n: 2 }, { id: "order-7" })).toMatchObject({ id, created: false });
+  expect(runs).toEqual([id]);
+});
+
+test("enqueuing works while the broker is down, and the job runs when it can be sent", async () => {
+  const { ledger, metrics } = bench;
+  const log = bench.log.logger;
+  const stack = new AsyncDisposableStack();
+  const session = stack.use(await openSession({ urls: ["amqp://guest:guest@127.0.0.1:1"], name: "down", log }));
+  const publisher = stack.use(session.publisher({ deadlineMs: 200 }));
+  const client = stack.use(createClient({ ledger, publisher, log, metrics }));
+  const startedAt = performance.now();
+  const { id } = await client.enqueue(note, { n: 1 });
+  expect(performance.now() - startedAt).toBeLessThan(2_000);
+  await waitFor(async () => (await metrics.value("warren_job_messages_total", { outcome: "failed" })) === 1);
+  await stack.disposeAsync();
+  await bench.worker([handle(note, () => undefined)]);
+  bench.dispatch();
+  await bench.until(id, "succeeded");
+});
+
+test("a call with one wrong payload adds none of its jobs", async () => {
+  const items = [{ payload: { n: 1 } }, { payload: { n: Number.NaN } }];
+  await expect(bench.client.enqueueMany(note, items)).rejects.toMatchObject({ code: "JOB_PAYLOAD_INVALID" });
+  expect(await bench.ledger.readyQueues()).toEqual([]);
+});
+
+test("thousands of jobs in one call travel in bundles and run once each", async () => {
+  const runs = new Map<number, number>();
+  await bench.worker([handle(note, ({ payload }) => void runs.set(payload.n, (runs.get(payload.n) ?? 0) + 1))], {
+    concurrency: 100,
+  });
+  const added = await bench.client.enqueueMany(
+    note,
+    Array.from({ length: 2_500 }, (_, n) => ({ payload: { n } })),
+  );
+  expect(added).toHaveLength(2_500);
+  await waitFor(() => runs.size === 2_500, { what: "every job to run" });
+  expect([...runs.values()].every((times) => times === 1)).toBe(true);
+  expect(await bench.metrics.value("warren_job_messages_total", { outcome: "confirmed" })).toBe(50);
+});
+
+test("disposing the client publishes what is pending and marks what was sent", async () => {
+  const { ledger, metrics, session } = bench;
+  const log = bench.log.logger;
+  await using publisher = session.publisher();
+  const client = createClient({ ledger, publisher, log, metrics });
+  await client.enqueue(note, { n: 1 });
+  await client[Symbol.asyncDispose]();
+  expect(await ledger.takeLost({ queue: "default", sentForMs: 0, limit: 10 })).toHaveLength(1);
+});
