@@ -24,6 +24,8 @@ export interface LedgerWorld extends AsyncDisposable {
   openAnother(options?: Partial<OpenLedgerOptions>): Promise<Ledger>;
   /** Registers a worker under a fresh id. */
   worker(): Promise<string>;
+  /** Empties every table, for the next test of a file. */
+  clear(): Promise<void>;
   /** All unfinished and finished jobs. */
   states(): Promise<Readonly<Record<string, string>>>;
 }
@@ -47,6 +49,10 @@ export async function openLedgerWorld(options: Partial<OpenLedgerOptions> = {}):
       const id = newId();
       await ledger.registerWorker({ id, host: "test", pid: 1, version: "0", queues: ["default"], concurrency: 10 });
       return id;
+    },
+    clear: async () => {
+      const tables = ["jobs", "jobs_history", "job_keys", "workers", "breakers", "dead_letters", "cache"];
+      await ledger.query(`truncate ${tables.map(ledger.table).join(", ")}`, []);
     },
     states: async () => {
       const { rows } = await ledger.query(
