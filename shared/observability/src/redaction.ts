@@ -43,7 +43,7 @@ export function scrub(text: string): string {
 }
 
 /** Whether a value under this name must not be logged. */
-export function isForbidden(name: string, extra: ReadonlySet<string>): boolean {
+function isForbidden(name: string, extra: ReadonlySet<string>): boolean {
   const plain = name.toLowerCase().replaceAll(/[-_]/g, "");
   return forbiddenNames.has(plain) || forbiddenParts.test(plain) || extra.has(name);
 }

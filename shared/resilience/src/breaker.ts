@@ -58,7 +58,7 @@ export interface Breaker {
 }
 
 /** Failures that say the provider is unwell. Refusals say it is well; errors of our own code say nothing. */
-export function isOutage(error: unknown): error is ProviderError {
+function isOutage(error: unknown): error is ProviderError {
   if (!(error instanceof ProviderError)) return false;
   return (
     error.code === "PROVIDER_TIMEOUT" || error.code === "PROVIDER_UNAVAILABLE" || error.code === "PROVIDER_RATE_LIMITED"

@@ -40,7 +40,7 @@ export function operationOptions(changes: Partial<OperationOptions> = {}): Opera
   };
 }
 
-export interface Received {
+interface Received {
   readonly method: string | undefined;
   readonly url: string | undefined;
   readonly headers: IncomingMessage["headers"];
