@@ -48,5 +48,3 @@ export const ingressConfig = z.object({
     .default(128 * mebibyte)
     .describe("how many bytes of bodies are held at once, more are answered 503, at least 1048576"),
 });
-
-export type IngressConfig = z.output<typeof ingressConfig>;

@@ -8,7 +8,7 @@ import { githubSecret, hmacHex, standardSecret, stripeSecret } from "./signed.ts
 
 export const log = createLogger({ service: "ingress-test", level: "silent" });
 
-export const testSources = {
+const testSources = {
   github: { provider: "github", secrets: [githubSecret] },
   stripe: { provider: "stripe", secrets: [stripeSecret] },
   standard: { provider: "standard-webhooks", secrets: [standardSecret] },

@@ -31,7 +31,7 @@ interface WebhookParams {
 }
 
 /** What shares one limit and one metric label: names that nobody configured must not become time series. */
-export const unknownSource = "(unknown)";
+const unknownSource = "(unknown)";
 
 const ackBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 

@@ -8,7 +8,7 @@ import type { WebhookRequest } from "../verify/verdict.ts";
 import { payloadOf, type WebhookEvent } from "./event.ts";
 
 /** A whole request that came to a known source. */
-export interface Received {
+interface Received {
   readonly id: string;
   readonly source: Source;
   readonly request: WebhookRequest;

@@ -1,8 +1,8 @@
 import { createHmac, hash, type KeyObject, timingSafeEqual } from "node:crypto";
 import { isCurrent, type Secret } from "./verdict.ts";
 
-export type HmacAlgorithm = "sha1" | "sha256" | "sha384" | "sha512";
-export type SignatureEncoding = "hex" | "base64" | "base64url";
+type HmacAlgorithm = "sha1" | "sha256" | "sha384" | "sha512";
+type SignatureEncoding = "hex" | "base64" | "base64url";
 
 /** The parts of the signed content, in order. */
 export type SignedContent = readonly (string | Buffer)[];

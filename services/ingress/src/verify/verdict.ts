@@ -14,7 +14,7 @@ export interface WebhookRequest {
 }
 
 /** An authentic request, with what its provider says about the event. */
-export interface Verified {
+interface Verified {
   readonly kind: "verified";
   /** The same for every delivery of one event and different for any other event of the source. */
   readonly dedupeKey: string;
