@@ -94,7 +94,7 @@ describe("a mail server that refuses", () => {
     const refused = await platform.finished(await platform.send(6));
     const fine = await platform.finished(await platform.send(6));
     expect(refused.map(({ state, reason, attempt }) => [state, reason, attempt])).toEqual(
-      Array(6).fill(["dead", "DELIVERY_REJECTED", 1]),
+      Array.from({ length: 6 }, () => ["dead", "DELIVERY_REJECTED", 1]),
     );
     expect(fine.every(({ state }) => state === "succeeded")).toBe(true);
     expect(await platform.deliveries.ofJob(refused[0]?.id ?? "")).toMatchObject([
