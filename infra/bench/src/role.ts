@@ -50,7 +50,9 @@ export class Role implements AsyncDisposable {
 }
 
 /** The other end: answers each command of the bench with what `handle` returns, plus the process's CPU and memory. */
-export function serveRole(handle: (command: { readonly do: string } & Record<string, unknown>) => Promise<object>): void {
+export function serveRole(
+  handle: (command: { readonly do: string } & Record<string, unknown>) => Promise<object>,
+): void {
   process.on("message", (command: { readonly do: string } & Record<string, unknown>) => {
     const before = process.cpuUsage();
     handle(command).then(
@@ -58,7 +60,8 @@ export function serveRole(handle: (command: { readonly do: string } & Record<str
         const { user, system } = process.cpuUsage(before);
         process.send?.({ ...answer, cpuMs: (user + system) / 1000, rssMiB: process.memoryUsage.rss() / 2 ** 20 });
       },
-      (error: unknown) => process.send?.({ error: error instanceof Error ? (error.stack ?? error.message) : String(error) }),
+      (error: unknown) =>
+        process.send?.({ error: error instanceof Error ? (error.stack ?? error.message) : String(error) }),
     );
   });
 }

@@ -1,0 +1,118 @@
+import { migrate } from "@warren/ledger";
+import { createLogger } from "@warren/observability";
+import { freePort, spawnService } from "@warren/testing";
+import { Pool } from "pg";
+import type { BenchOptions } from "../main.ts";
+import { keepResult } from "../results.ts";
+import { Role } from "../role.ts";
+import { startServers } from "../servers.ts";
+import { median } from "../statistics.ts";
+import { runWrk, type WrkResult } from "./wrk.ts";
+
+const secret = "bench-github-secret";
+const load = { secret, bodyBytes: 2_048, connections: 64 } as const;
+const aims = { ratio: 0.45, p99Ms: 25 } as const;
+
+/**
+ * Signed 2 KB GitHub webhooks, each under a delivery id of its own, over 64 connections, against bare Fastify that answers 202. A
+ * webhook counts when its request, its dedupe key and its job are in the ledger: counted there after the load, against wrk's answers.
+ */
+export async function run(options: BenchOptions): Promise<void> {
+  const seconds = options.count ?? 8;
+  await using servers = await startServers();
+  await migrate({ connectionString: servers.databaseUrl, log: createLogger({ service: "bench", level: "warn" }) });
+  const pool = new Pool({ connectionString: servers.databaseUrl });
+  await using closing = new AsyncDisposableStack();
+  closing.defer(() => pool.end());
+  const bare = closing.use(new Role(new URL("bare-role.ts", import.meta.url), "bare Fastify", {}));
+  const barePort = await freePort();
+  await bare.ask({ do: "listen", port: barePort });
+  const ingress = closing.use(
+    await spawnService({
+      entry: "services/ingress/src/main.ts",
+      env: {
+        DATABASE_URL: servers.databaseUrl,
+        AMQP_URL: servers.amqpUrl,
+        LOG_LEVEL: "warn",
+        WARREN_SOURCE_GITHUB: "github",
+        WARREN_SOURCE_GITHUB_SECRET: secret,
+        WARREN_NOTIFY_EMAIL: "operator@example.com",
+      },
+    }),
+  );
+
+  const kept = async (
+    runId: string,
+  ): Promise<{ readonly requests: number; readonly jobs: number; readonly doubled: number }> => {
+    const { rows } = await pool.query<{ requests: string; jobs: string; doubled: string }>(
+      `select count(*) filter (where status = 'accepted') as requests,
+              count(*) filter (where status = 'accepted') - count(distinct dedupe_key) filter (where status = 'accepted') as doubled,
+              (select count(*) from warren.jobs) as jobs
+       from warren.webhook_requests where dedupe_key like $1`,
+      [`%${runId}-%`],
+    );
+    const row = rows[0];
+    return { requests: Number(row?.requests), jobs: Number(row?.jobs), doubled: Number(row?.doubled) };
+  };
+  const clean = async (): Promise<void> => {
+    await pool.query("truncate warren.jobs, warren.webhook_requests, warren.webhook_dedupe");
+    await pool.query("checkpoint");
+  };
+  const measure = async (runId: string) => {
+    const bareResult = await runWrk({
+      ...load,
+      seconds,
+      runId: `${runId}-bare`,
+      url: `http://127.0.0.1:${barePort}/webhooks/github`,
+    });
+    await clean();
+    const result = await runWrk({ ...load, seconds, runId, url: `${ingress.url}/webhooks/github` });
+    const ledger = await kept(runId);
+    const rate = (of: WrkResult): number => Math.round((of.requests / of.durationUs) * 1e6);
+    const answered = result.requests - result.non2xx;
+    return {
+      run: runId,
+      bare: { perSecond: rate(bareResult), p99Ms: bareResult.p99Us / 1000 },
+      warren: {
+        perSecond: rate(result),
+        p50Ms: result.p50Us / 1000,
+        p99Ms: result.p99Us / 1000,
+        p999Ms: result.p999Us / 1000,
+        non2xx: result.non2xx,
+        socketErrors: result.socketErrors,
+      },
+      ratio: rate(result) / rate(bareResult),
+      // wrk stops reading at its deadline: up to one request per connection is stored and its answer not counted
+      lost: Math.max(0, answered - ledger.requests),
+      storedBeyondAnswers: ledger.requests - answered,
+      jobsMissing: ledger.requests - ledger.jobs,
+      duplicates: ledger.doubled,
+    };
+  };
+
+  console.log("warming up");
+  await measure("warmup");
+  const runs: Awaited<ReturnType<typeof measure>>[] = [];
+  for (let number = 1; number <= options.runs; number++) {
+    const one = await measure(`run${number}`);
+    console.log(JSON.stringify(one));
+    runs.push(one);
+  }
+  const of = (value: (one: (typeof runs)[number]) => number): number =>
+    Math.round(median(runs.map(value)) * 1000) / 1000;
+  await keepResult({
+    bench: "ingress",
+    settings: { ...load, secret: "(fixed)", seconds, aims, ...servers.versions },
+    runs,
+    summary: {
+      barePerSecond: of((one) => one.bare.perSecond),
+      warrenPerSecond: of((one) => one.warren.perSecond),
+      ratio: of((one) => one.ratio),
+      p50Ms: of((one) => one.warren.p50Ms),
+      p99Ms: of((one) => one.warren.p99Ms),
+      lost: runs.reduce((sum, one) => sum + one.lost, 0),
+      jobsMissing: runs.reduce((sum, one) => sum + one.jobsMissing, 0),
+      duplicates: runs.reduce((sum, one) => sum + one.duplicates, 0),
+    },
+  });
+}
