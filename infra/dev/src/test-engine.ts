@@ -71,6 +71,8 @@ async function startEngine(
     env: process.env,
     cwd: home,
     output: { file: logFile },
+    // Killed, it would leave its containers behind.
+    deathSignal: "SIGTERM",
   });
   const stop = async (): Promise<void> => {
     engine.signal("SIGTERM");

@@ -15,6 +15,8 @@ interface StageContext {
   /** Folder for files that the stage needs only while it runs. */
   readonly folder: string;
   readonly env: NodeJS.ProcessEnv;
+  /** Ends the stage's tool with SIGTERM, and rejects with an AbortError. */
+  readonly signal: AbortSignal;
 }
 
 export type Stage = (context: StageContext) => Promise<StageResult>;
@@ -23,9 +25,9 @@ const repository = fileURLToPath(new URL("../../../", import.meta.url));
 
 /** A gate that is one tool: a script of package.json. It counts as one test; its output is shown when it fails. */
 export function runGate(script: string): Stage {
-  return async ({ label, env }) => {
+  return async ({ label, env, signal }) => {
     const started = performance.now();
-    const { code, output } = await runTool(await scriptOf(script), { env, quiet: true });
+    const { code, output } = await runTool(await scriptOf(script), { env, signal, quiet: true });
     if (code !== 0) console.log(output.trimEnd());
     const passed = code === 0 ? 1 : 0;
     return { label, passed, failed: 1 - passed, elapsedMs: performance.now() - started };
@@ -34,11 +36,11 @@ export function runGate(script: string): Stage {
 
 /** A run of one vitest project, through its script of package.json. */
 export function runVitest(script: string): Stage {
-  return async ({ label, folder, env }) => {
+  return async ({ label, folder, env, signal }) => {
     const started = performance.now();
     const reportFile = join(folder, `${label.replaceAll(/\W+/g, "-")}.json`);
     const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${reportFile}`];
-    const { code } = await runTool([...(await scriptOf(script)), ...reporters], { env, quiet: false });
+    const { code } = await runTool([...(await scriptOf(script)), ...reporters], { env, signal, quiet: false });
     const counted = readCounts(await readFile(reportFile, "utf8").catch(() => "{}"));
     // A run can fail without a failed test: a file that does not load, a set-up or a clean-up that throws.
     const failed = code === 0 ? counted.failed : Math.max(1, counted.failed);
@@ -61,11 +63,12 @@ function readCounts(report: string): { readonly passed: number; readonly failed:
 
 async function runTool(
   [command = "", ...args]: readonly string[],
-  options: { readonly env: NodeJS.ProcessEnv; readonly quiet: boolean },
+  options: { readonly env: NodeJS.ProcessEnv; readonly signal: AbortSignal; readonly quiet: boolean },
 ): Promise<{ code: number | null; output: string }> {
   const child = spawn(join(repository, "node_modules", ".bin", command), args, {
     cwd: repository,
     env: options.env,
+    signal: options.signal,
     stdio: ["ignore", options.quiet ? "pipe" : "inherit", options.quiet ? "pipe" : "inherit"],
   });
   let output = "";

@@ -7,6 +7,10 @@ import { installPackages } from "./debian-packages.ts";
 import { openEngine } from "./test-engine.ts";
 import { runGate, runVitest, type Stage, type StageResult } from "./test-stages.ts";
 
+/** Ctrl-C and SIGTERM stop the tool that runs and then what was started for it, in that order. */
+const stopped = new AbortController();
+for (const name of ["SIGINT", "SIGTERM"] as const) process.once(name, () => stopped.abort());
+
 /** What `npm test` runs, in this order. Each is also a script of package.json; name some to run only those: `npm test -- lint unit`. */
 const stages = {
   format: runGate("format:check"),
@@ -34,9 +38,10 @@ async function main(args: readonly string[]): Promise<number> {
   const wanted = names.filter((name) => args.length === 0 || args.includes(name));
   const folder = await mkdtemp(join(tmpdir(), "warren-test-"));
   const results: StageResult[] = [];
+  const { signal } = stopped;
   const run = async (name: StageName, label: string, env: NodeJS.ProcessEnv): Promise<void> => {
     say(label);
-    const result = await stages[name]({ label, folder, env });
+    const result = await stages[name]({ label, folder, env, signal });
     console.log(`${result.failed === 0 ? "✓" : "✗"} ${label}: ${summary(result)} in ${seconds(result.elapsedMs)}`);
     results.push(result);
   };
@@ -51,8 +56,9 @@ async function main(args: readonly string[]): Promise<number> {
       });
     }
   } catch (error) {
-    if (!(error instanceof WarrenError)) throw error;
-    console.error(`\n✗ ${error.message}`);
+    if (signal.aborted) console.error("\nstopped");
+    else if (!(error instanceof WarrenError)) throw error;
+    else console.error(`\n✗ ${error.message}`);
     results.push({ label: "set-up", passed: 0, failed: 1, elapsedMs: 0 });
   } finally {
     await rm(folder, { recursive: true, force: true });

@@ -10,6 +10,8 @@ export interface TiedProcessOptions {
   readonly cwd: string;
   /** Where standard output and error go: to the end of a file, or line by line to a function. */
   readonly output: { readonly file: string } | { readonly onLine: (line: string) => void };
+  /** What the process gets when this one dies. Default SIGKILL; SIGTERM is for a server that has children of its own to end. */
+  readonly deathSignal?: "SIGKILL" | "SIGTERM";
   /** Run as this user. Only root may ask for it, and only where `setpriv` exists. */
   readonly runAs?: RunAs;
 }
@@ -52,7 +54,13 @@ export async function spawnTied(options: TiedProcessOptions): Promise<TiedProces
       setpriv ?? options.command,
       setpriv === undefined
         ? options.args
-        : ["--pdeathsig=KILL", ...userFlags(options.runAs), "--", options.command, ...options.args],
+        : [
+            `--pdeathsig=${options.deathSignal ?? "SIGKILL"}`,
+            ...userFlags(options.runAs),
+            "--",
+            options.command,
+            ...options.args,
+          ],
       { env: options.env, cwd: options.cwd, stdio: ["ignore", log, log], detached: true },
     );
     if ("onLine" in output) forward(child, output.onLine);
