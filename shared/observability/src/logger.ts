@@ -30,7 +30,7 @@ function contextFields(): object {
   };
 }
 
-/** Requests and responses are shown by a few fields; a query may hold secrets and stays out. Fastify puts its own in their place. */
+/** Requests and responses are shown by a few fields; a query may hold secrets and stays out. Fastify takes these over. */
 const httpSerializers = {
   err: (error: unknown) => error,
   req: (request: { readonly method?: unknown; readonly url?: unknown }) => ({

@@ -32,7 +32,7 @@ export function providerWorld(report?: (change: BreakerChange) => void | Promise
 export function operationOptions(changes: Partial<OperationOptions> = {}): OperationOptions {
   return {
     name: "pay",
-    timeoutMs: 1_000,
+    timeoutMs: 30_000,
     bulkhead: { concurrent: 10, queued: 10 },
     breaker: { halfOpenAfterMs: 10_000, threshold: { kind: "consecutive", failures: 3 } },
     retry: { attempts: 1, baseDelayMs: 10, maxDelayMs: 100, safe: true },

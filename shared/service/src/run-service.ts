@@ -23,6 +23,7 @@ import { amqpCheck, postgresCheck, topologyCheck } from "./checks.ts";
 import { ConfigError, readConfig } from "./config.ts";
 import { waitForSchema } from "./connections.ts";
 import { openHealthServer } from "./health-server.ts";
+import { misspellings } from "./misspellings.ts";
 import { type ProcessSignals, takeSignals } from "./process-signals.ts";
 import type { RunningService, ServiceContext, ServiceDefinition, ServiceNeeds } from "./service.ts";
 import { shutDown } from "./shutdown.ts";
@@ -45,6 +46,9 @@ export async function runService<C extends z.ZodObject, const N extends ServiceN
     process.exit(2);
   }
   log = createLogger({ service: definition.name, level: settings.process.LOG_LEVEL });
+  for (const { variable, meant } of misspellings(settings.known, process.env)) {
+    log.warn({ variable, meant }, `${variable} is no setting of this service: did you mean ${meant}?`);
+  }
   process.exit(await live(definition, settings, log, signals));
 }
 
@@ -53,27 +57,28 @@ interface Settings<C extends z.ZodObject> {
   readonly config: z.output<C>;
   readonly ledger: LedgerConfig | undefined;
   readonly amqp: AmqpConfig | undefined;
+  /** The names of all settings that were looked for. */
+  readonly known: readonly string[];
 }
 
 const nothing: z.ZodObject = z.object({});
 
 function readSettings<C extends z.ZodObject, N extends ServiceNeeds>(definition: ServiceDefinition<C, N>): Settings<C> {
   const { ledger, amqp } = definition.needs;
-  const [own, config, database, broker] = readConfig(
-    [
-      processConfig(definition.defaultPort),
-      definition.config,
-      ledger ? ledgerConfig : nothing,
-      amqp === false ? nothing : amqpConfig,
-    ],
-    process.env,
-  );
+  const schemas = [
+    processConfig(definition.defaultPort),
+    definition.config,
+    ledger ? ledgerConfig : nothing,
+    amqp === false ? nothing : amqpConfig,
+  ] as const;
+  const [own, config, database, broker] = readConfig(schemas, process.env);
   // sound: what is needed was parsed by its own schema
   return {
     process: own,
     config,
     ledger: ledger ? (database as LedgerConfig) : undefined,
     amqp: amqp === false ? undefined : (broker as AmqpConfig),
+    known: schemas.flatMap((schema) => Object.keys(schema.shape)),
   };
 }
 

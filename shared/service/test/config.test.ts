@@ -2,6 +2,7 @@ import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { amqpConfig, ledgerConfig, processConfig } from "../src/base-config.ts";
 import { ConfigError, type Environment, readConfig } from "../src/index.ts";
+import { misspellings } from "../src/misspellings.ts";
 
 const own = z.object({
   SMTP_URL: z.url().describe("an SMTP URL, such as smtp://localhost:1025"),
@@ -83,4 +84,16 @@ describe("settings", () => {
   test.for(["amqp://", "http://broker", "amqp://one,nonsense", ","])("refuse %s as the broker's URL", (AMQP_URL) => {
     expect(problemsOf({ ...good, AMQP_URL }).problems.map((one) => one.variable)).toEqual(["AMQP_URL"]);
   });
+});
+
+test.for([
+  { variable: "WARREN_SHUTDWON_TIMEOUT_MS", meant: "WARREN_SHUTDOWN_TIMEOUT_MS" },
+  { variable: "WARREN_SCHEME", meant: "WARREN_SCHEMA" },
+  { variable: "WARREN_SCHEMA_FIEL", meant: "WARREN_SCHEMA_FILE" },
+  { variable: "WARREN_SOURCE_STRIPE", meant: undefined },
+  { variable: "WARREN_SCHEMA_FILE", meant: undefined },
+  { variable: "SCHEMA", meant: undefined },
+])("$variable is taken for a misspelling of $meant", ({ variable, meant }) => {
+  const known = ["WARREN_SHUTDOWN_TIMEOUT_MS", "WARREN_SCHEMA", "PORT"];
+  expect(misspellings(known, { [variable]: "x" })).toEqual(meant === undefined ? [] : [{ variable, meant }]);
 });
