@@ -93,7 +93,9 @@ function refusal({ room, rooms, packageName, isTest, deep }: Use): string | unde
   if (!packageName.startsWith("@warren/")) return undefined;
   const target = rooms.find((candidate) => `@warren/${candidate.name}` === packageName);
   if (target === undefined) return `${packageName} is no room of this repository`;
-  if (target === room) return `${packageName} imports itself by name; use a relative path`;
+  // A test may use its package as a user does.
+  if (target === room)
+    return isTest && !deep ? undefined : `${packageName} imports itself by name; use a relative path`;
   if (deep) return `only what the index of ${packageName} exports may be imported`;
   if (target.wing === "services") return `nothing may import a service, and ${packageName} is one`;
   if (room.wing === "infra") return undefined;
