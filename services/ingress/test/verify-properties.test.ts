@@ -87,15 +87,15 @@ describe.for(schemes)("under $name", ({ source, sign }) => {
   });
 
   test("headers of garbage are refused without a throw", () => {
-    const text = fc.string({ unit: "binary", maxLength: 80 }).map((value) => Buffer.from(value).toString("latin1"));
+    const text = fc.uint8Array({ maxLength: 300 }).map((bytes) => Buffer.from(bytes).toString("latin1"));
     const names = Object.keys(sign("{}"));
     const header = fc.tuple(fc.oneof(fc.constantFrom(...names), text), text);
     fc.assert(
-      fc.property(fc.array(header, { maxLength: 8 }), fc.uint8Array({ maxLength: 100 }), (headers, bytes) => {
+      fc.property(fc.array(header, { maxLength: 12 }), fc.uint8Array({ maxLength: 100 }), (headers, bytes) => {
         const parts: RequestParts = { rawHeaders: headers.flat(), body: Buffer.from(bytes) };
         expect(source.verify(request(parts), source.secrets, nowMs).kind).toBe("rejected");
       }),
-      { numRuns: 300 },
+      { numRuns: 500 },
     );
   });
 
