@@ -140,13 +140,19 @@ export class Connection implements AsyncDisposable {
   async #close(): Promise<void> {
     const manager = this.#manager;
     const model = this.#model;
+    let answered = true;
     if (manager !== undefined) {
       manager.reconnectTimeInSeconds = 0;
-      // A half-open peer never answers the closing handshake.
-      await Promise.race([manager.close().catch(() => undefined), sleep(closeTimeoutMs, undefined, { ref: false })]);
+      const closed = manager.close().then(
+        () => true,
+        () => true,
+      );
+      answered = await Promise.race([closed, sleep(closeTimeoutMs, false, { ref: false })]);
     }
     this.#model = undefined;
-    if (model !== undefined) socketOf(model)?.destroy();
+    // A half-open peer never answers. Only an error makes amqplib give up: it ends the heartbeats and rejects calls under way.
+    const silence = answered ? undefined : new Error("the broker did not answer the closing of the connection");
+    if (model !== undefined) socketOf(model)?.destroy(silence);
     this.#enter({ kind: "closed" });
     this.#attemptMade();
     this.#listeners.clear();

@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { Channel, ConsumeMessage } from "amqplib";
-import type { Verdict } from "./ack-frontier.ts";
 import { Backoff } from "./backoff.ts";
 import { closeQuietly, ownChannel } from "./channels.ts";
 import type { Connection } from "./connection.ts";
@@ -10,7 +10,7 @@ import { Idle } from "./idle.ts";
 import { Line } from "./line.ts";
 import type { AmqpLog } from "./log.ts";
 import type { ConsumerInstruments } from "./metrics.ts";
-import { SettledMemory } from "./settled-memory.ts";
+import { Redeliveries } from "./redeliveries.ts";
 
 export interface ConsumeOptions {
   /** The broker's name of the queue, such as `jobQueue("default")`. */
@@ -36,10 +36,10 @@ export interface Consumer extends AsyncDisposable {
   state(): ConsumerState;
   /** Resolves when the broker has accepted the subscription. Rejects when the signal aborts or the consumer is closed. */
   consuming(options?: { readonly signal?: AbortSignal }): Promise<void>;
-  /** Takes no more. What was received goes on and can still be settled. Resolves when the broker has agreed. */
+  /** Takes no more. What was received goes on and can still be settled. Resolves when the broker has agreed, or does not answer. */
   quiet(): Promise<void>;
-  /** Takes again, after `quiet`. */
-  resume(): Promise<void>;
+  /** Takes again, after `quiet`, perhaps with another window (1 to 65535). */
+  resume(options?: { readonly prefetch?: number }): Promise<void>;
   /** Waits until every delivery is settled, or the signal aborts. Answers whether all are. */
   drain(deadline: AbortSignal): Promise<boolean>;
   /** Deliveries that are not settled. */
@@ -56,12 +56,12 @@ export interface ConsumerHost {
   readonly topologyReady: () => Promise<void>;
   /** Asserts it again. Never rejects. */
   readonly mendTopology: () => Promise<void>;
+  readonly onDisposed: (consumer: AsyncDisposable) => void;
 }
 
 const requeueDelayMs = 1_000;
 const steadyMs = 5_000;
-const memoryLimit = 10_000;
-const memoryMaxAgeMs = 600_000;
+const answerTimeoutMs = 3_000;
 
 /**
  * Keeps one subscription alive. Everything that happens (a connection, a lost channel, a cancel, quiet, resume) only changes what is
@@ -71,11 +71,11 @@ export class ManagedConsumer implements Consumer {
   readonly #host: ConsumerHost;
   readonly #options: ConsumeOptions;
   readonly #backoff: Backoff;
-  readonly #memory: SettledMemory;
-  readonly #orphans = new Map<string, ReceivedDelivery>();
+  readonly #redeliveries: Redeliveries;
   readonly #idle = new Idle();
   readonly #changed = new Set<() => void>();
   readonly #unsubscribe: () => void;
+  #prefetch: number;
   #wanted: "consuming" | "quiet" | "closed" = "consuming";
   #line: Line | undefined;
   #state: ConsumerState;
@@ -86,13 +86,11 @@ export class ManagedConsumer implements Consumer {
 
   constructor(host: ConsumerHost, options: ConsumeOptions) {
     this.#host = host;
+    checkPrefetch(options.queue, options.prefetch);
     this.#options = options;
+    this.#prefetch = options.prefetch;
     this.#backoff = new Backoff({ firstMs: 100, capMs: 5_000, random: host.random });
-    this.#memory = new SettledMemory({
-      limit: Math.max(memoryLimit, options.prefetch * 2),
-      maxAgeMs: memoryMaxAgeMs,
-      nowMs: () => performance.now(),
-    });
+    this.#redeliveries = new Redeliveries(options.prefetch);
     this.#state = { kind: "subscribing", since: host.now() };
     this.#unsubscribe = host.connection.onChange((state) => {
       if (state.kind === "connected") void this.#kick();
@@ -133,11 +131,13 @@ export class ManagedConsumer implements Consumer {
     if (this.#wanted !== "consuming") return;
     this.#wanted = "quiet";
     this.#enter({ kind: "quiet" });
-    await this.#kick();
+    await this.#answered(this.#kick());
   }
 
-  async resume(): Promise<void> {
+  async resume({ prefetch = this.#prefetch }: { readonly prefetch?: number } = {}): Promise<void> {
+    checkPrefetch(this.queue, prefetch);
     if (this.#wanted !== "quiet") return;
+    this.#prefetch = prefetch;
     this.#wanted = "consuming";
     this.#enter({ kind: "subscribing", since: this.#host.now() });
     await this.#kick();
@@ -153,7 +153,13 @@ export class ManagedConsumer implements Consumer {
       this.#unsubscribe();
       this.#enter({ kind: "closed" });
     }
-    await this.#kick();
+    await this.#answered(this.#kick());
+    this.#host.onDisposed(this);
+  }
+
+  /** A silently gone peer answers no call until heartbeats end the connection; shutting down does not wait for that. */
+  async #answered(work: Promise<void>): Promise<void> {
+    await Promise.race([work, sleep(answerTimeoutMs, undefined, { ref: false })]);
   }
 
   #kick(): Promise<void> {
@@ -214,7 +220,8 @@ export class ManagedConsumer implements Consumer {
     line.consumerTag = consumerTag;
     line.consumingSinceMs = performance.now();
     try {
-      await line.channel.prefetch(this.#options.prefetch);
+      line.widen(this.#prefetch);
+      await line.channel.prefetch(this.#prefetch);
       await line.channel.consume(this.queue, (message) => this.#received(line, consumerTag, message), { consumerTag });
     } catch (error) {
       line.consumerTag = undefined;
@@ -229,8 +236,8 @@ export class ManagedConsumer implements Consumer {
     const model = this.#host.connection.model;
     if (model === undefined || !this.#isWanted("consuming")) return undefined;
     const channel: Channel = await model.createChannel();
-    const line = new Line(channel, this.#options.prefetch, {
-      late: (delivery, verdict) => this.#settledLate(delivery, verdict),
+    const line = new Line(channel, {
+      late: (delivery, verdict) => this.#redeliveries.settledLate(delivery, verdict),
       mayRequeue: () => this.#mayRequeue(line),
       settled: () => this.#idle.leave(),
     });
@@ -254,10 +261,17 @@ export class ManagedConsumer implements Consumer {
       this.#cancelled(line, consumerTag);
       return;
     }
-    if (message.fields.redelivered && this.#settledBefore(line, message)) return;
+    const known = this.#redeliveries.recognise(line, message);
+    if (known.kind === "running") return;
     const delivery = new ReceivedDelivery(message, line);
     line.deliver(delivery);
     this.#idle.enter();
+    if (known.kind === "settled") {
+      this.#host.instruments.staleSettled();
+      if (known.verdict === "reject") delivery.reject();
+      else delivery.ack();
+      return;
+    }
     this.#host.instruments.delivered();
     try {
       const outcome = this.#options.onMessage(delivery);
@@ -265,35 +279,6 @@ export class ManagedConsumer implements Consumer {
     } catch (error) {
       this.#handlerFailed(delivery, error);
     }
-  }
-
-  /** Whether a redelivery needs no run: it was settled on a lost channel, or its handler is still running here. */
-  #settledBefore(line: Line, message: ConsumeMessage): boolean {
-    const messageId: unknown = message.properties.messageId;
-    if (typeof messageId !== "string") return false;
-    const verdict = this.#memory.take(messageId);
-    if (verdict !== undefined) {
-      const delivery = new ReceivedDelivery(message, line);
-      line.deliver(delivery);
-      this.#idle.enter();
-      this.#host.instruments.staleSettled();
-      if (verdict === "reject") delivery.reject();
-      else delivery.ack();
-      return true;
-    }
-    const running = this.#orphans.get(messageId);
-    if (running === undefined) return false;
-    this.#orphans.delete(messageId);
-    running.rebind(message, line);
-    line.deliver(running);
-    return true;
-  }
-
-  #settledLate(delivery: ReceivedDelivery, verdict: Verdict): void {
-    const { messageId } = delivery;
-    if (messageId === undefined) return;
-    this.#orphans.delete(messageId);
-    if (verdict !== "requeue") this.#memory.remember(messageId, verdict);
   }
 
   #handlerFailed(delivery: ReceivedDelivery, error: unknown): void {
@@ -323,11 +308,7 @@ export class ManagedConsumer implements Consumer {
 
   /** The line is gone: what was settled on it is remembered, what still runs waits for its redelivery. */
   #lost(line: Line): void {
-    const { open, uncertain } = line.lose();
-    for (const [messageId, verdict] of uncertain) this.#memory.remember(messageId, verdict);
-    for (const delivery of open) {
-      if (delivery.messageId !== undefined) this.#orphans.set(delivery.messageId, delivery);
-    }
+    this.#redeliveries.keep(line.lose());
     const error = this.#channelError;
     this.#channelError = undefined;
     if (this.#line !== line) return;
@@ -366,4 +347,9 @@ export class ManagedConsumer implements Consumer {
     this.#state = state;
     for (const look of this.#changed) look();
   }
+}
+
+function checkPrefetch(queue: string, prefetch: number): void {
+  if (Number.isInteger(prefetch) && prefetch >= 1 && prefetch <= 65_535) return;
+  throw new AmqpError("AMQP_OPTION_INVALID", `prefetch of ${queue} must be a whole number from 1 to 65535`);
 }

@@ -25,12 +25,12 @@ export interface LineHooks {
  */
 export class Line implements Settler {
   readonly channel: Channel;
-  readonly #prefetch: number;
   readonly #hooks: LineHooks;
   readonly #frontier = new AckFrontier<ReceivedDelivery>();
-  /** Ids of the last acks: the broker has at most `prefetch` unacked, so no earlier ack can be unknown to it. */
+  /** Ids of the last acks. The broker has at most a window unacked, or two around a resume, so it knows of all acks before. */
   readonly #lastSent: { readonly id: string; readonly verdict: Verdict }[] = [];
   #lastSentAt = 0;
+  #remembered = 2;
   #settled: ReceivedDelivery[] = [];
   #held: ReceivedDelivery[] = [];
   #flushScheduled = false;
@@ -39,14 +39,18 @@ export class Line implements Settler {
   consumerTag: string | undefined;
   consumingSinceMs = 0;
 
-  constructor(channel: Channel, prefetch: number, hooks: LineHooks) {
+  constructor(channel: Channel, hooks: LineHooks) {
     this.channel = channel;
-    this.#prefetch = prefetch;
     this.#hooks = hooks;
   }
 
   get lost(): boolean {
     return this.#lost;
+  }
+
+  /** The window that the broker is about to be given. */
+  widen(prefetch: number): void {
+    this.#remembered = Math.max(this.#remembered, prefetch * 2);
   }
 
   deliver(delivery: ReceivedDelivery): void {
@@ -113,6 +117,6 @@ export class Line implements Settler {
   #remember({ messageId, verdict }: { messageId: string | undefined; verdict: Verdict | undefined }): void {
     if (messageId === undefined || verdict === undefined || verdict === "requeue") return;
     this.#lastSent[this.#lastSentAt] = { id: messageId, verdict };
-    this.#lastSentAt = (this.#lastSentAt + 1) % this.#prefetch;
+    this.#lastSentAt = (this.#lastSentAt + 1) % this.#remembered;
   }
 }

@@ -1,10 +1,11 @@
-import type { ConfirmChannel, Message } from "amqplib";
+import type { ConfirmChannel } from "amqplib";
 import { Backoff } from "./backoff.ts";
 import { closeQuietly, ownChannel } from "./channels.ts";
 import type { Connection } from "./connection.ts";
 import { replyCode } from "./errors.ts";
 import { Fifo } from "./fifo.ts";
 import { Idle } from "./idle.ts";
+import { InFlight } from "./in-flight.ts";
 import type { AmqpLog } from "./log.ts";
 import type { AmqpInstruments } from "./metrics.ts";
 import { Outgoing, type OutgoingMessage } from "./outgoing.ts";
@@ -42,27 +43,25 @@ export interface PublisherHost {
   readonly random: () => number;
   /** Asserts the session's topology again, after the broker missed an exchange. Never rejects. */
   readonly mendTopology: () => Promise<void>;
+  readonly onDisposed: (publisher: AsyncDisposable) => void;
 }
 
 const sweepMs = 50;
 const channelErrorLimit = 3;
 const missingExchange = /no exchange '(?<exchange>[^']*)' in vhost/;
 
-/** Publishes over one confirm channel at a time; delivery tags of a channel begin at 1 and follow the order of writing. */
+/** Publishes over one confirm channel at a time; a lost one is replaced, and what it had not confirmed is written again. */
 export class ConfirmedPublisher implements Publisher {
   readonly #host: PublisherHost;
   readonly #options: Required<PublisherOptions>;
   readonly #backoff: Backoff;
   readonly #waiting = new Fifo<Outgoing>();
-  readonly #inFlight = new Map<number, Outgoing>();
-  readonly #returned: Message[] = [];
+  readonly #inFlight = new InFlight();
   readonly #idle = new Idle();
   readonly #unsubscribe: () => void;
   #channel: ConfirmChannel | undefined;
   #channelError: Error | undefined;
   #opening = false;
-  #lastTag = 0;
-  #inFlightBytes = 0;
   #reportedInFlight = 0;
   #earliestDeadlineMs = Number.POSITIVE_INFINITY;
   #sweeper: NodeJS.Timeout | undefined;
@@ -118,9 +117,10 @@ export class ConfirmedPublisher implements Publisher {
     clearTimeout(this.#reopenTimer);
     const channel = this.#channel;
     this.#channel = undefined;
-    for (const outgoing of this.#takeInFlight()) this.#close(outgoing);
+    for (const outgoing of this.#inFlight.clear()) this.#close(outgoing);
     for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift()) this.#close(next);
     this.#sweep();
+    this.#host.onDisposed(this);
     if (channel !== undefined) await closeQuietly(channel);
   }
 
@@ -128,7 +128,7 @@ export class ConfirmedPublisher implements Publisher {
     return (
       this.#channel !== undefined &&
       this.#inFlight.size < this.#options.maxInFlight &&
-      (this.#inFlightBytes < this.#options.maxInFlightBytes || this.#inFlight.size === 0) &&
+      (this.#inFlight.bytes < this.#options.maxInFlightBytes || this.#inFlight.size === 0) &&
       this.#host.connection.state.kind === "connected"
     );
   }
@@ -153,36 +153,22 @@ export class ConfirmedPublisher implements Publisher {
     }
     if (outgoing.sent) this.#host.instruments.republished(1);
     outgoing.sent = true;
-    this.#inFlight.set(++this.#lastTag, outgoing);
-    this.#inFlightBytes += body.length;
+    this.#inFlight.written(outgoing);
     return true;
   }
 
   #confirmed(deliveryTag: number, multiple: boolean, accepted: boolean): void {
-    let count = 0;
-    if (multiple) {
-      for (const [tag, outgoing] of this.#inFlight) {
-        if (tag > deliveryTag) break;
-        this.#conclude(tag, outgoing, accepted);
-        count++;
-      }
-    } else {
-      const outgoing = this.#inFlight.get(deliveryTag);
-      if (outgoing !== undefined) {
-        this.#conclude(deliveryTag, outgoing, accepted);
-        count++;
-      }
-    }
+    const count = this.#inFlight.confirm(deliveryTag, multiple, (outgoing, returned) => {
+      this.#conclude(outgoing, accepted, returned);
+    });
     if (accepted) this.#host.instruments.confirmed(count);
     this.#backoff.succeeded();
     this.#pump();
     this.#reportInFlight();
   }
 
-  #conclude(tag: number, outgoing: Outgoing, accepted: boolean): void {
-    this.#inFlight.delete(tag);
-    this.#inFlightBytes -= outgoing.message.body.length;
-    const returned = this.#returned.length > 0 && this.#takeReturn(outgoing.message);
+  #conclude(outgoing: Outgoing, accepted: boolean, returned: boolean): void {
+    if (returned) this.#host.instruments.returned();
     if (outgoing.settled) return;
     if (!accepted) this.#fail(outgoing, "AMQP_NACKED", "the broker refused it", { retryable: true });
     else if (returned) this.#fail(outgoing, "AMQP_UNROUTABLE", "no queue is bound for it", { retryable: true });
@@ -190,18 +176,6 @@ export class ConfirmedPublisher implements Publisher {
       outgoing.succeed();
       this.#idle.leave();
     }
-  }
-
-  /** The broker sends `basic.return` before the confirm of the same message, on the same channel. */
-  #takeReturn({ messageId, exchange, routingKey }: OutgoingMessage): boolean {
-    const index = this.#returned.findIndex(
-      ({ properties, fields }) =>
-        properties.messageId === messageId && fields.exchange === exchange && fields.routingKey === routingKey,
-    );
-    if (index < 0) return false;
-    this.#returned.splice(index, 1);
-    this.#host.instruments.returned();
-    return true;
   }
 
   #reopenAfter(delayMs: number): void {
@@ -225,11 +199,10 @@ export class ConfirmedPublisher implements Publisher {
         await closeQuietly(channel);
         return;
       }
-      channel.on("return", (message) => void this.#returned.push(message));
+      channel.on("return", (message) => this.#inFlight.returned(message));
       channel.on("ack", ({ deliveryTag, multiple }) => this.#confirmed(deliveryTag, multiple, true));
       channel.on("nack", ({ deliveryTag, multiple }) => this.#confirmed(deliveryTag, multiple, false));
       this.#channel = channel;
-      this.#lastTag = 0;
       this.#pump();
     } catch (error) {
       log.warn({ err: error }, "could not open a channel for publishing");
@@ -260,7 +233,7 @@ export class ConfirmedPublisher implements Publisher {
     this.#channel = undefined;
     this.#channelError = undefined;
     const again: Outgoing[] = [];
-    for (const outgoing of this.#takeInFlight()) {
+    for (const outgoing of this.#inFlight.clear()) {
       if (!outgoing.settled && !this.#isGuilty(outgoing, error)) again.push(outgoing);
     }
     this.#waiting.prepend(again);
@@ -290,14 +263,6 @@ export class ConfirmedPublisher implements Publisher {
     return true;
   }
 
-  #takeInFlight(): Outgoing[] {
-    const taken = [...this.#inFlight.values()];
-    this.#inFlight.clear();
-    this.#inFlightBytes = 0;
-    this.#returned.length = 0;
-    return taken;
-  }
-
   /** Fails what is over its deadline. One timer for all; it rests while nothing is due. */
   #sweep(): void {
     if (this.#idle.busy === 0) {
@@ -314,7 +279,7 @@ export class ConfirmedPublisher implements Publisher {
       if (outgoing.deadlineAtMs > now) earliest = Math.min(earliest, outgoing.deadlineAtMs);
       else this.#fail(outgoing, "AMQP_PUBLISH_TIMEOUT", this.#whyLate(outgoing), { retryable: true });
     };
-    for (const outgoing of this.#inFlight.values()) check(outgoing);
+    for (const outgoing of this.#inFlight.all()) check(outgoing);
     this.#waiting.retain((outgoing) => {
       check(outgoing);
       return !outgoing.settled;

@@ -120,6 +120,7 @@ class Session implements AmqpSession {
           instruments: this.#instruments,
           random: this.#options.random,
           mendTopology: () => this.#topology.mend(),
+          onDisposed: (held) => this.#held.delete(held),
         },
         resolvePublisherOptions(options),
       ),
@@ -128,20 +129,17 @@ class Session implements AmqpSession {
 
   async consume(options: ConsumeOptions): Promise<Consumer> {
     this.#refuseClosed();
-    const { queue, prefetch } = options;
-    if (!Number.isInteger(prefetch) || prefetch < 1 || prefetch > 65_535) {
-      throw new AmqpError("AMQP_OPTION_INVALID", `prefetch of ${queue} must be a whole number from 1 to 65535`);
-    }
     return this.#hold(
       new ManagedConsumer(
         {
           connection: this.#consume,
           log: this.#options.log,
-          instruments: this.#instruments.consumer(queue),
+          instruments: this.#instruments.consumer(options.queue),
           random: this.#options.random,
           now: this.#options.now,
           topologyReady: () => this.#topology.ready(),
           mendTopology: () => this.#topology.mend(),
+          onDisposed: (held) => this.#held.delete(held),
         },
         options,
       ),

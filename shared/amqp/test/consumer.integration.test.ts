@@ -302,6 +302,21 @@ test("quiet takes no more and hands back at once; resume takes again on the same
   expect(await contents(at.session, "q")).toEqual([]);
 });
 
+test("resumed with a smaller window, the broker hands out no more than that", async () => {
+  await using at = await opened();
+  await makeQueue(at.session, "q");
+  await fill(at.session, "q", ["1", "2", "3", "4"]);
+  const { consumer, deliveries, nth } = await collect(at, { queue: "q", prefetch: 1 });
+  await nth(1);
+  await consumer.quiet();
+  deliveries[0]?.ack();
+  await consumer.resume({ prefetch: 2 });
+  await nth(3);
+  await waitFor(async () => (await at.session.depth("q"))?.messages === 1);
+  expect(names(deliveries)).toEqual(["1", "2", "3"]);
+  await expect(consumer.resume({ prefetch: 0 })).rejects.toMatchObject({ code: "AMQP_OPTION_INVALID" });
+});
+
 test("drain waits for the last open message, and what is open at dispose goes back to the queue", async () => {
   await using at = await opened();
   await makeQueue(at.session, "q");

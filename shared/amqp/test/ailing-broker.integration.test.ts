@@ -1,11 +1,36 @@
 import { createMetrics } from "@warren/observability";
-import { startPrivateBroker, waitFor } from "@warren/testing";
-import { expect, test } from "vitest";
+import { type Broker, startPrivateBroker, waitFor } from "@warren/testing";
+import { afterAll, beforeAll, expect, test } from "vitest";
 import { openSession } from "../src/index.ts";
 import { contents, fill, makeQueue, silent } from "./opened.ts";
 
+let broker: Broker;
+
+beforeAll(async () => {
+  broker = await startPrivateBroker();
+}, 60_000);
+
+afterAll(async () => {
+  await broker[Symbol.asyncDispose]();
+}, 60_000);
+
+test("a broker that hangs without a word is noticed by heartbeats, and found again when it goes on", async () => {
+  await using session = await openSession({ urls: [broker.amqpUrl], name: "t", log: silent, heartbeatSeconds: 1 });
+  await session.connected({ signal: AbortSignal.timeout(20_000) });
+  await broker.pause();
+  try {
+    const lost = await waitFor(() => {
+      const { consume } = session.state();
+      return consume.kind === "connecting" ? consume : undefined;
+    });
+    expect(lost.error).toContain("Heartbeat timeout");
+  } finally {
+    await broker.resume();
+  }
+  await session.connected({ signal: AbortSignal.timeout(20_000) });
+}, 60_000);
+
 test("a memory alarm pauses publishing, shows, lets consuming go on, and loses nothing; so does a killed broker", async () => {
-  await using broker = await startPrivateBroker();
   const metrics = createMetrics({ service: "test", version: "0" });
   await using session = await openSession({ urls: [broker.amqpUrl], name: "t", log: silent, metrics });
   await session.connected({ signal: AbortSignal.timeout(20_000) });
