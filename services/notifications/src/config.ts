@@ -72,5 +72,3 @@ export const notificationsConfig = z.object({
     .describe("a secret of at least 8 characters that keys the hashes of addresses in the deliveries ledger"),
   WARREN_TIME_ZONE: timeZone.default("UTC").describe("the IANA time zone of dates in mails, such as Europe/Moscow"),
 });
-
-export type NotificationsConfig = z.output<typeof notificationsConfig>;

@@ -6,7 +6,7 @@ import { InvalidLocaleError, InvalidTemplateDataError, UnknownTemplateError } fr
 import { createFormats, type Formats } from "./formats.ts";
 import { readTemplateFiles, type TemplateSource } from "./template-files.ts";
 
-export interface RenderRequest {
+interface RenderRequest {
   readonly template: string;
   /** Default: the current version. */
   readonly version?: number | undefined;

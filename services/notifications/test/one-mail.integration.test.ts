@@ -12,7 +12,6 @@ import {
 import { createLogger } from "@warren/observability";
 import { ProviderBreakerOpenError, ProviderTimeoutError } from "@warren/resilience";
 import { createWorld, type World, waitFor } from "@warren/testing";
-import { v7 } from "uuid";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { MailProvider } from "../src/mail-provider.ts";
 import { sendTemplateHandler } from "../src/send-template.ts";
@@ -45,7 +44,7 @@ const accepts: Send = () => Promise.resolve({ kind: "accepted", response: "250 q
 
 /** One job and its worker: `run(fence)` is one attempt of it. */
 function job(options: { unknownPolicy?: "resend" | "hold" | "give_up"; send?: Send; deliveries?: Deliveries } = {}) {
-  const id = v7();
+  const id = randomUUID();
   const sent: Mail[] = [];
   const outcomes: string[] = [];
   const send = options.send ?? accepts;

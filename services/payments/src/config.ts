@@ -29,5 +29,3 @@ export const paymentsConfig = z.object({
     .default(32)
     .describe("how many messages may wait in this process, 1 to 10000"),
 });
-
-export type PaymentsConfig = z.output<typeof paymentsConfig>;

@@ -99,7 +99,7 @@ export interface Deliveries {
   ofJob(jobId: string): Promise<readonly DeliveryRecord[]>;
 }
 
-export const maxResponseLength = 1_000;
+const maxResponseLength = 1_000;
 
 type Row = Readonly<Record<string, unknown>>;
 /** Two attempts of one job in one batch: the statement refuses to touch a row twice. */
