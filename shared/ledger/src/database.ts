@@ -1,4 +1,4 @@
-import { Pool, type PoolClient } from "pg";
+import { type ClientBase, Pool, type PoolClient } from "pg";
 import { asLedgerError, LedgerUnavailableError } from "./errors.ts";
 import type { LedgerLog } from "./log.ts";
 import type { RunSql, Statement } from "./sql.ts";
@@ -56,6 +56,12 @@ export function openDatabase(options: DatabaseOptions): Database {
   });
   // An idle connection that dies is replaced at the next call; without this listener it would end the process.
   pool.on("error", (error) => log.warn({ err: error }, "an idle connection to Postgres was lost"));
+  // From its first moment, and in hand as well as idle: between the pool's own listeners are gaps (while `verify` runs, and
+  // between check-out and query), and an error event that nobody hears ends the process.
+  const lost = new WeakSet<ClientBase>();
+  pool.on("connect", (client) => {
+    client.on("error", () => lost.add(client));
+  });
   let closed: Promise<void> | undefined;
 
   async function withClient<T>(doing: string, work: (client: PoolClient) => Promise<T>): Promise<T> {
@@ -66,22 +72,16 @@ export function openDatabase(options: DatabaseOptions): Database {
       const failure = asLedgerError(error, `${doing}: connect`);
       throw failure.retryable ? failure : new LedgerUnavailableError(failure.message, { cause: error });
     }
-    // A checked-out connection has no listener of the pool's; its query rejects with the same error.
-    let lost: Error | undefined;
-    const onError = (error: Error): void => {
-      lost = error;
-    };
-    client.on("error", onError);
     try {
       return await work(client);
     } catch (error) {
       const failure = asLedgerError(error, doing);
-      if (failure instanceof LedgerUnavailableError) lost ??= failure;
+      if (failure instanceof LedgerUnavailableError) lost.add(client);
       throw failure;
     } finally {
-      client.off("error", onError);
-      if (lost !== undefined) destroySocket(client);
-      client.release(lost);
+      const isLost = lost.has(client);
+      if (isLost) destroySocket(client);
+      client.release(isLost);
     }
   }
 

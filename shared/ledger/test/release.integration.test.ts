@@ -196,6 +196,15 @@ describe("breakers", () => {
     expect(await ledger.findJob(probe!.id)).toMatchObject({ heldBy: name });
   });
 
+  test("of many dispatchers that probe at once, one lets one job go", async () => {
+    await hold(30);
+    const others = [ledger, await world.openAnother({ poolSize: 4 }), await world.openAnother({ poolSize: 4 })];
+    const answers = await Promise.all(
+      Array.from({ length: 12 }, (_, index) => others[index % others.length]!.probeBreaker(name)),
+    );
+    expect(answers.flatMap(({ released }) => released).length).toBe(1);
+  });
+
   test("a lost probe is followed by another one after its lease", async () => {
     await hold(2);
     expect((await ledger.probeBreaker(name)).released.length).toBe(1);
