@@ -111,7 +111,7 @@ export function planSandbox(settings: Settings): ServicePlan | undefined {
     entry: "infra/sandbox/src/main.ts",
     port,
     env: {
-      ...(settings.env["PATH"] === undefined ? {} : { PATH: settings.env["PATH"] }),
+      ...pick(settings.env, "PATH", "NODE_COMPILE_CACHE"),
       HOST: "127.0.0.1",
       WARREN_SANDBOX_PARTS: parts.join(","),
       WARREN_SANDBOX_SMTP_PORT: String(settings.smtpPort),
@@ -124,4 +124,8 @@ export function planSandbox(settings: Settings): ServicePlan | undefined {
     readyUrl: `http://127.0.0.1:${port}/livez`,
     order: 0,
   };
+}
+
+function pick(env: Settings["env"], ...names: readonly string[]): Readonly<Record<string, string>> {
+  return Object.fromEntries(names.flatMap((name) => (env[name] === undefined ? [] : [[name, env[name]]])));
 }
