@@ -48,5 +48,5 @@ test("a dispatcher that loses the broker takes nothing meanwhile, and sends when
   await waitFor(() => session.state().publish.kind !== "connected");
   const { id } = await bench.quietClient.enqueue(note, { text: "during" });
   await proxy.heal();
-  await bench.until(id, "succeeded");
+  expect((await bench.until(id, "succeeded")).attempt).toBe(1);
 });

@@ -5,7 +5,7 @@ import { defaultBackoff } from "./backoff.ts";
 import type { Deadlines } from "./deadlines.ts";
 import { JobAbortedError, JobDataError } from "./errors.ts";
 import type { HandlerTable, JobHandler } from "./handle.ts";
-import type { Instruments } from "./instruments.ts";
+import type { Instruments, JobInstruments } from "./instruments.ts";
 import { Attempt, type AttemptServices } from "./job.ts";
 import { assertJson, misfit } from "./json.ts";
 import { createJudge } from "./judge.ts";
@@ -64,24 +64,24 @@ export function createExecutor(options: ExecutorOptions): Executor {
     const own = instruments.of(claimed.queue, claimed.name);
     own.waited(Math.max(0, claimed.claimedAt.getTime() - claimed.runAt.getTime()) / 1_000);
 
-    const outcome = await attemptIt(handler, attempt);
+    const outcome = await attemptIt(handler, attempt, own);
     slots.give(1);
     const verdict = await judge(outcome, claimed, handler?.definition.backoff ?? defaultBackoff);
     const settled = await settler.settle(settlementOf(attempt, verdict));
     running.remove(attempt);
-    report(attempt, verdict, settled, { instruments, log });
+    report(attempt, verdict, settled, { instruments: own, log });
     if (claimed.probe) await reportProbe(ledger, claimed, outcome, verdict, log);
   }
 
   /** A job that this worker cannot run ends, or goes back, without a handler. */
-  async function attemptIt(handler: JobHandler | undefined, attempt: Attempt): Promise<Outcome> {
+  async function attemptIt(handler: JobHandler | undefined, attempt: Attempt, own: JobInstruments): Promise<Outcome> {
     const unfit = handler === undefined ? unhandled(attempt) : parsePayload(handler, attempt);
-    if (handler !== undefined && unfit === undefined) return work(handler, attempt);
+    if (handler !== undefined && unfit === undefined) return work(handler, attempt, own);
     running.add({ attempt, giveUp: () => undefined });
     return unfit ?? unhandled(attempt);
   }
 
-  async function work(handler: JobHandler, attempt: Attempt): Promise<Outcome> {
+  async function work(handler: JobHandler, attempt: Attempt, own: JobInstruments): Promise<Outcome> {
     const startedAt = performance.now();
     const performing = perform({
       handler,
@@ -97,7 +97,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
     const outcome = await performing.outcome;
     const ranMs = performance.now() - startedAt;
     averageRunMs += (ranMs - averageRunMs) * (averageRunMs === 0 ? 1 : averageWeight);
-    instruments.of(attempt.queue, attempt.name).ran(ranMs / 1_000);
+    own.ran(ranMs / 1_000);
     if (outcome.kind === "threw" && isHardTimeout(outcome.error)) instruments.hardTimeouts.inc();
     return outcome.kind === "returned" ? checkReturned(handler, outcome) : outcome;
   }

@@ -16,6 +16,8 @@ export interface IntakeOptions {
   readonly foreign: () => void;
   /** A bundle was sent on as single messages. */
   readonly split: () => void;
+  /** How long a job that waits here now can expect to wait. */
+  readonly expectedWaitMs: () => number;
 }
 
 /** The worker's subscriptions: from broker messages to waiting job ids. */
@@ -25,7 +27,10 @@ export interface Intake extends AsyncDisposable {
   quiet(): Promise<void>;
 }
 
-/** A bundle whose jobs wait longer than this for a slot is sent on as single messages, so that idle workers can share it. */
+/**
+ * A bundle whose jobs have waited longer than this, and will again, is sent on as single messages, so that idle workers can share it. Short
+ * jobs that only wait because everything is busy stay together: splitting them would make it busier.
+ */
 const patienceMs = 500;
 const splitCheckMs = 250;
 
@@ -51,6 +56,7 @@ export function createIntake(options: IntakeOptions): Intake {
   }
 
   function splitStale(): void {
+    if (options.expectedWaitMs() <= patienceMs) return;
     for (const message of inbox.takeStale(performance.now() - patienceMs)) {
       const work = split(message).finally(() => splitting.delete(work));
       splitting.add(work);

@@ -1,6 +1,6 @@
 import type { Settled } from "@warren/ledger";
 import type { Logger } from "@warren/observability";
-import type { AttemptOutcome, Instruments } from "./instruments.ts";
+import type { AttemptOutcome, JobInstruments } from "./instruments.ts";
 import { type Attempt, countedAttempt } from "./job.ts";
 import type { Verdict } from "./verdict.ts";
 
@@ -9,10 +9,10 @@ export function report(
   attempt: Attempt,
   verdict: Verdict,
   settled: Settled | "abandoned",
-  { instruments, log }: { readonly instruments: Instruments; readonly log: Logger },
+  { instruments, log }: { readonly instruments: JobInstruments; readonly log: Logger },
 ): void {
   const outcome = labelOf(attempt, verdict, settled);
-  instruments.of(attempt.queue, attempt.name).attempt(outcome);
+  instruments.attempt(outcome);
   if (outcome === "succeeded" && !log.isLevelEnabled("debug")) return;
   const facts = {
     jobId: attempt.id,

@@ -9,9 +9,9 @@ export interface Open {
   readonly giveUp: (outcome: Outcome) => void;
 }
 
-/** The open attempts of this worker, by job and fence. */
+/** The open attempts of this worker. */
 export class Running {
-  readonly #open = new Map<string, Open>();
+  readonly #open = new Map<Attempt, Open>();
   readonly #waiters = new Set<() => void>();
 
   get size(): number {
@@ -19,18 +19,19 @@ export class Running {
   }
 
   add(open: Open): void {
-    this.#open.set(keyOf(open.attempt.id, open.attempt.claimed.attempt), open);
+    this.#open.set(open.attempt, open);
   }
 
   remove(attempt: Attempt): void {
-    this.#open.delete(keyOf(attempt.id, attempt.claimed.attempt));
+    this.#open.delete(attempt);
     if (this.#open.size > 0) return;
     for (const wake of this.#waiters) wake();
     this.#waiters.clear();
   }
 
+  /** Looks through all of them: asked only after a lost claim. */
   has(id: string, fence: number): boolean {
-    return this.#open.has(keyOf(id, fence));
+    return [...this.#open.keys()].some((attempt) => attempt.id === id && attempt.claimed.attempt === fence);
   }
 
   /** Aborts the signals of those that `which` picks; answers how many. */
@@ -56,8 +57,4 @@ export class Running {
     deadline.removeEventListener("abort", wake);
     return this.#open.size === 0;
   }
-}
-
-function keyOf(id: string, fence: number): string {
-  return `${id}/${fence}`;
 }

@@ -131,6 +131,7 @@ export function createWorker(options: WorkerOptions): Worker {
     arrived: () => claimer.poke(),
     foreign: () => instruments.foreignMessages.inc(),
     split: () => instruments.splitBundles.inc(),
+    expectedWaitMs: () => Math.max(slots.stuckMs, (executor.averageRunMs * inbox.unasked) / concurrency),
   });
 
   async function register(id: string): Promise<void> {
