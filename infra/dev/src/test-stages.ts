@@ -41,10 +41,8 @@ export function runVitest(script: string): Stage {
     const reportFile = join(folder, `${label.replaceAll(/\W+/g, "-")}.json`);
     const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${reportFile}`];
     const { code } = await runTool([...(await scriptOf(script)), ...reporters], { env, signal, quiet: false });
-    const counted = readCounts(await readFile(reportFile, "utf8").catch(() => "{}"));
-    // A run can fail without a failed test: a file that does not load, a set-up or a clean-up that throws.
-    const failed = code === 0 ? counted.failed : Math.max(1, counted.failed);
-    return { label, passed: counted.passed, failed, elapsedMs: performance.now() - started };
+    const counts = countRun(code, await readFile(reportFile, "utf8").catch(() => undefined));
+    return { label, ...counts, elapsedMs: performance.now() - started };
   };
 }
 
@@ -56,9 +54,14 @@ async function scriptOf(name: string): Promise<readonly string[]> {
   return manifest.scripts[name]?.split(" ") ?? [];
 }
 
-function readCounts(report: string): { readonly passed: number; readonly failed: number } {
-  const { numPassedTests = 0, numFailedTests = 0 } = JSON.parse(report) as Readonly<Record<string, number>>;
-  return { passed: numPassedTests, failed: numFailedTests };
+/**
+ * What a vitest run counts for. It can fail without a failed test (a file that does not load, a set-up or clean-up that throws, no test
+ * at all, a crash before the report), and that must never look green.
+ */
+export function countRun(exitCode: number | null, report: string | undefined): Pick<StageResult, "passed" | "failed"> {
+  const { numPassedTests = 0, numFailedTests = 0 } = JSON.parse(report ?? "{}") as Readonly<Record<string, number>>;
+  const failed = exitCode === 0 && numPassedTests > 0 ? numFailedTests : Math.max(1, numFailedTests);
+  return { passed: numPassedTests, failed };
 }
 
 async function runTool(
