@@ -1,5 +1,3 @@
-/** A fresh UUIDv7: sorts by time, as partitions of history and webhooks need it. */
-export { v7 as newId } from "uuid";
 export { type Batcher, type BatcherOptions, createBatcher } from "./batcher.ts";
 export type { Breaker, BreakerReport, BreakerState } from "./breakers.ts";
 export type { CacheStore } from "./cache.ts";
@@ -44,6 +42,7 @@ export type {
 export type { Ledger } from "./ledger.ts";
 export type { LedgerLog, LedgerMetrics } from "./log.ts";
 export { type MigrateOptions, type MigrateResult, migrate } from "./migrations.ts";
+export { newId } from "./new-id.ts";
 export {
   defaultLeaseRule,
   type LeaseRule,

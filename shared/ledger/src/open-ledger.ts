@@ -1,4 +1,3 @@
-import { v7 } from "uuid";
 import { createBreakers } from "./breakers.ts";
 import { createCacheStore } from "./cache.ts";
 import { createCancel } from "./cancel.ts";
@@ -11,6 +10,7 @@ import { createInstruments } from "./instruments.ts";
 import type { Ledger } from "./ledger.ts";
 import type { LedgerLog, LedgerMetrics } from "./log.ts";
 import { checkSchema } from "./migrations.ts";
+import { newId as freshId } from "./new-id.ts";
 import { maintain } from "./partitions.ts";
 import { createRelease } from "./release.ts";
 import { createRescue } from "./rescue.ts";
@@ -51,7 +51,7 @@ export interface OpenLedgerOptions {
  */
 export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
   const schema = parseSchemaName(options.schema ?? "warren");
-  const { newId = v7, daysAhead = 3 } = options;
+  const { newId = freshId, daysAhead = 3 } = options;
   const table = tablesOf(schema);
   const database = openDatabase({
     connectionString: options.connectionString,
