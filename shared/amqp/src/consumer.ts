@@ -61,7 +61,7 @@ export interface ConsumerHost {
 
 const requeueDelayMs = 1_000;
 const steadyMs = 5_000;
-const answerTimeoutMs = 3_000;
+const answerTimeoutMs = 2_000;
 
 /**
  * Keeps one subscription alive. Everything that happens (a connection, a lost channel, a cancel, quiet, resume) only changes what is

@@ -77,7 +77,7 @@ export class Outgoing {
 }
 
 /** The copy of `x-death` that survives a republish, for whoever looks into a dead letter. */
-export const keptDeathHeader = "x-warren-death";
+const keptDeathHeader = "x-warren-death";
 
 /**
  * Headers without the broker's dead-letter history: RabbitMQ up to 3.13 reads a client's `x-death` in its cycle detection and then

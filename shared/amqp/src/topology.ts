@@ -1,7 +1,7 @@
 import { AmqpError } from "./errors.ts";
 import { deadExchange, deadQueue, jobQueue, jobsExchange, unroutableExchange, unroutableQueue } from "./names.ts";
 
-export type ArgumentValue = string | number | boolean;
+type ArgumentValue = string | number | boolean;
 
 export interface Exchange {
   readonly name: string;
