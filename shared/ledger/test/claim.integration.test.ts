@@ -73,10 +73,10 @@ describe("claiming", () => {
       enqueueOne(ledger, { delayMs: 60_000 }),
       enqueueOne(ledger),
     ]);
-    await ledger.cancel(done!, "test");
-    await claimOne(workerId, running!);
+    await ledger.cancel(done, "test");
+    await claimOne(workerId, running);
     const unknown = "01900000-0000-7000-8000-000000000000";
-    const claimed = await ledger.claim({ workerId, ids: [done!, running!, scheduled!, ready!, unknown, ready!] });
+    const claimed = await ledger.claim({ workerId, ids: [done, running, scheduled, ready, unknown, ready] });
     expect(claimed.map(({ id }) => id)).toEqual([ready]);
   });
 
@@ -133,11 +133,9 @@ describe("settling", () => {
     expect(record?.errors.map(({ code, attempt }) => ({ code, attempt }))).toEqual(
       hasError ? [{ code: "TEST", attempt: 1 }] : [],
     );
-    if (outcome.kind === "retrying" || outcome.kind === "snoozed") {
-      const delayMs = record!.runAt.getTime() - record!.claimedAt!.getTime();
-      expect(delayMs).toBeGreaterThanOrEqual(5_000);
-      expect(delayMs).toBeLessThan(10_000);
-    }
+    const waitMs = record!.runAt.getTime() - record!.claimedAt!.getTime();
+    const isLater = outcome.kind === "retrying" || outcome.kind === "snoozed";
+    expect(waitMs >= 5_000 && waitMs < 20_000).toBe(isLater);
   });
 
   test("is idempotent by its fence: the same settlement again is `already`, whatever it made of the job", async () => {

@@ -1,5 +1,5 @@
 import { type Observation, observe, type Watching } from "@warren/ledger";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { expect, test } from "vitest";
 
 const seen = (atMs: number, beats: Readonly<Record<string, number>>): Observation => ({
@@ -58,7 +58,7 @@ test("property: nobody is expired who has beaten, or was not watched without a b
   const step = fc.record({
     gapMs: fc.integer({ min: 1, max: 8_000 }),
     beats: fc.boolean(),
-    fails: fc.boolean().map((fails) => fails),
+    fails: fc.boolean(),
   });
   fc.assert(
     fc.property(fc.array(step, { maxLength: 40 }), (steps) => {

@@ -79,14 +79,17 @@ test("a half-open connection is noticed, and the next call takes another one", a
   await using proxy = await startTcpProxy({ targetPort: Number(url.port) });
   url.port = String(proxy.port);
   await using ledger = await openLedger({
-    ...{ connectionString: url.href, log, retries: 0 },
-    ...{ statementTimeoutMs: 200, connectTimeoutMs: 500 },
+    connectionString: url.href,
+    log,
+    retries: 0,
+    statementTimeoutMs: 200,
+    connectTimeoutMs: 500,
   });
   await ledger.ping();
   proxy.blackhole();
   const startedAt = performance.now();
   await expect(ledger.ping()).rejects.toMatchObject({ code: "LEDGER_UNAVAILABLE" });
   expect(performance.now() - startedAt).toBeLessThan(9_000);
-  proxy.heal();
+  await proxy.heal();
   await ledger.ping();
 });

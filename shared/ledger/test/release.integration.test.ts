@@ -124,7 +124,11 @@ describe("dead letters", () => {
 
   test("any message is kept exactly, ours or not", async () => {
     await ledger.recordDeadLetter({
-      ...{ messageId: "\u0000\ud800", queue: "q", reason: "rejected", jobIds: [], body },
+      messageId: "\u0000\ud800",
+      queue: "q",
+      reason: "rejected",
+      jobIds: [],
+      body,
       headers: { bad: "\u0000", big: 1n, bytes: Buffer.from("x") },
     });
     const { rows } = await ledger.query(`select message_id, body from ${ledger.table("dead_letters")}`, []);

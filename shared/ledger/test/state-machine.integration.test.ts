@@ -1,5 +1,5 @@
 import { newId } from "@warren/ledger";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { commands, type Real, register } from "./model/commands.ts";
 import type { Model } from "./model/model.ts";
@@ -31,6 +31,6 @@ test("property: no sequence of calls leaves the state machine, or gives a job to
       const held = (await Promise.all(model.workers.map((id) => ledger.runningOf(id)))).flat();
       expect(held.map(({ id }) => id).sort()).toEqual(running.map(({ id }) => id).sort());
     }),
-    { numRuns: 60, endOnFailure: false },
+    { numRuns: 80, endOnFailure: false },
   );
 });

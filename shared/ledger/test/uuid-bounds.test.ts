@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { v7 } from "uuid";
 import { expect, test } from "vitest";
 import { dayEndMs, historyDay, uuidBound } from "../src/uuid-bounds.ts";

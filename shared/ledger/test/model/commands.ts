@@ -1,5 +1,5 @@
 import { type Ledger, newId, type Outcome } from "@warren/ledger";
-import fc from "fast-check";
+import * as fc from "fast-check";
 import { expect } from "vitest";
 import { aJob } from "../support/ledger-world.ts";
 import {
@@ -97,15 +97,30 @@ const enqueue = (wanted: readonly Wanted[]): Command =>
       const state = when === "never" ? "scheduled" : "ready";
       expect(result.state).toBe(state);
       model.jobs.set(result.id, {
-        ...{ id: result.id, key, breakers, maxStalls: 1, state, attempt: 0, excused: 0, settled: 0, stalls: 0 },
-        ...{ worker: undefined, heldBy: undefined, probe: false, due: false, sendable: true, sent: false },
+        id: result.id,
+        key,
+        breakers,
+        state,
+        maxStalls: 1,
+        attempt: 0,
+        excused: 0,
+        settled: 0,
+        stalls: 0,
+        worker: undefined,
+        heldBy: undefined,
+        probe: false,
+        due: false,
+        sendable: true,
+        sent: false,
         reason: undefined,
       });
     }
   });
 
+const byId = (x: { readonly id: string }, y: { readonly id: string }): number => (x.id < y.id ? -1 : 1);
+
 const claim = (slot: number, picks: readonly number[]): Command =>
-  command(`claim by ${slot} of ${picks}`, async (model, ledger) => {
+  command(`claim by ${slot} of ${picks.join()}`, async (model, ledger) => {
     const all = [...model.jobs.keys()];
     const wanted = picks.flatMap((index) => pick(all, index) ?? []);
     const worker = pick(model.workers, slot)!;
@@ -116,7 +131,6 @@ const claim = (slot: number, picks: readonly number[]): Command =>
     ]);
     const expected = modelClaim(model, worker, wanted);
     const got = answers.flat().map(({ id, attempt }) => ({ id, attempt, worker }));
-    const byId = (x: { id: string }, y: { id: string }): number => (x.id < y.id ? -1 : 1);
     expect(got.sort(byId)).toEqual([...expected].sort(byId));
     model.claims.push(...expected);
   });
@@ -144,7 +158,7 @@ const outcomes: Readonly<Record<ModelOutcome, (breaker: string, delayMs: number)
 /** Of any claim ever answered: the living one, one that was settled already, or one that was fenced long ago. */
 const settle = (index: number, kind: ModelOutcome, breaker: string, due: boolean): Command =>
   command(`settle ${index} ${kind} ${breaker} ${due}`, async (model, ledger) => {
-    const claimed = pick([...model.claims].reverse(), index);
+    const claimed = pick(model.claims.toReversed(), index);
     if (claimed === undefined) return;
     const answer = await ledger.settle({
       id: claimed.id,
@@ -192,17 +206,19 @@ const giveBack = (slot: number): Command =>
 
 const isFree = (job: ModelJob): boolean => job.state === "ready" && job.heldBy === undefined;
 
-const takeDue: Command = command("takeDue", async (model, ledger) => {
-  const due = [...model.jobs.values()].filter((job) => job.state === "retrying" && job.due);
-  expect(ids(await ledger.takeDue({ limit: 100 }))).toEqual(ids(due));
-  for (const job of due) Object.assign(job, { state: "ready", due: false, sendable: false, sent: false });
-});
+const takeDue = (): Command =>
+  command("takeDue", async (model, ledger) => {
+    const due = [...model.jobs.values()].filter((job) => job.state === "retrying" && job.due);
+    expect(ids(await ledger.takeDue({ limit: 100 }))).toEqual(ids(due));
+    for (const job of due) Object.assign(job, { state: "ready", due: false, sendable: false, sent: false });
+  });
 
-const takeUnsent: Command = command("takeUnsent", async (model, ledger) => {
-  const unsent = [...model.jobs.values()].filter((job) => isFree(job) && job.sendable && !job.sent);
-  expect(ids(await ledger.takeUnsent({ limit: 100 }))).toEqual(ids(unsent));
-  for (const job of unsent) job.sendable = false;
-});
+const takeUnsent = (): Command =>
+  command("takeUnsent", async (model, ledger) => {
+    const unsent = [...model.jobs.values()].filter((job) => isFree(job) && job.sendable && !job.sent);
+    expect(ids(await ledger.takeUnsent({ limit: 100 }))).toEqual(ids(unsent));
+    for (const job of unsent) job.sendable = false;
+  });
 
 const confirmSent = (index: number, isStale: boolean): Command =>
   command(`confirmSent ${index} ${isStale}`, async (model, ledger) => {
@@ -214,11 +230,12 @@ const confirmSent = (index: number, isStale: boolean): Command =>
     if (counts) job.sent = true;
   });
 
-const takeLost: Command = command("takeLost", async (model, ledger) => {
-  const lost = [...model.jobs.values()].filter((job) => isFree(job) && job.sent);
-  expect(ids(await ledger.takeLost({ queue: "default", sentForMs: 0, limit: 100 }))).toEqual(ids(lost));
-  for (const job of lost) Object.assign(job, { sent: false, sendable: false });
-});
+const takeLost = (): Command =>
+  command("takeLost", async (model, ledger) => {
+    const lost = [...model.jobs.values()].filter((job) => isFree(job) && job.sent);
+    expect(ids(await ledger.takeLost({ queue: "default", sentForMs: 0, limit: 100 }))).toEqual(ids(lost));
+    for (const job of lost) Object.assign(job, { sent: false, sendable: false });
+  });
 
 const cancel = (index: number): Command =>
   command(`cancel ${index}`, async (model, ledger) => {
@@ -310,10 +327,10 @@ export const commands: fc.Arbitrary<Command>[] = [
   fc.tuple(slot, fc.constantFrom("retired" as const, "expired" as const)).map((args) => end(...args)),
   any.map(claimByEnded),
   slot.map(giveBack),
-  fc.constant(takeDue),
-  fc.constant(takeUnsent),
+  fc.constant(undefined).map(takeDue),
+  fc.constant(undefined).map(takeUnsent),
   fc.tuple(any, fc.boolean()).map((args) => confirmSent(...args)),
-  fc.constant(takeLost),
+  fc.constant(undefined).map(takeLost),
   any.map(cancel),
   fc
     .tuple(breakerName, fc.constantFrom("open" as const, "closed" as const), fc.boolean())

@@ -77,7 +77,7 @@ export function aJob(more: Partial<NewJob> = {}): NewJob {
     correlationId: "test",
     sendBy: "dispatcher",
     ...more,
-  } as NewJob;
+  };
 }
 
 /** Enqueues one job and gives its id. */
