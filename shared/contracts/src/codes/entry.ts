@@ -1,0 +1,7 @@
+/** What an error code means, and what to do about it. */
+export interface CodeEntry {
+  readonly meaning: string;
+  readonly fix: string;
+}
+
+export type CodeEntries = Readonly<Record<string, CodeEntry>>;

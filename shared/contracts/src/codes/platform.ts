@@ -1,0 +1,33 @@
+import type { CodeEntries } from "./entry.ts";
+
+/** Codes of settings, services and local servers. */
+export const platformCodes = {
+  CONFIG_INVALID: {
+    meaning: "A setting from the environment is missing or malformed.",
+    fix: "The message names the variable and the expected form; set it and start again.",
+  },
+  SERVICE_PORT_TAKEN: {
+    meaning: "Another program already listens on the service's port.",
+    fix: "Set PORT to a free one, or stop the other program; the message names the port.",
+  },
+  SERVICE_START_FAILED: {
+    meaning: "A service could not start: its own start failed, for a reason that waiting will not cure.",
+    fix: "The cause in the log says what is missing.",
+  },
+  INTERNAL: {
+    meaning: "An unexpected failure inside Warren.",
+    fix: "Read the cause in the log under the same correlation id and report it.",
+  },
+  LOCAL_BROKER_MISSING: {
+    meaning: "A private RabbitMQ node was asked for, and RabbitMQ is not installed on this machine.",
+    fix: "Install it (Debian, Ubuntu: `apt-get install rabbitmq-server`; macOS: `brew install rabbitmq`), or set AMQP_URL.",
+  },
+  LOCAL_PORT_TAKEN: {
+    meaning: "Another program listens on a port that a local server needs.",
+    fix: "Stop that program (`ss -ltnp` names it), or give the server another port.",
+  },
+  LOCAL_SERVER_FAILED: {
+    meaning: "A private RabbitMQ or Postgres could not be started on this machine.",
+    fix: "The message carries the end of the server's own log: a full disk, a missing right or damaged data is named there.",
+  },
+} as const satisfies CodeEntries;
