@@ -43,8 +43,13 @@ export async function openEngine({ folder, say }: EngineOptions): Promise<Engine
   await using stack = new AsyncDisposableStack();
   const { socket, stop } = await startEngine(folder, say);
   stack.defer(stop);
-  // Nobody could pull the image of testcontainers' reaper; the containers go with this engine.
-  const env = { DOCKER_HOST: socket, TESTCONTAINERS_RYUK_DISABLED: "true" };
+  const env = {
+    DOCKER_HOST: socket,
+    // Published ports are on loopback, also where testcontainers takes this machine for a container and would use the gateway.
+    TESTCONTAINERS_HOST_OVERRIDE: "127.0.0.1",
+    // Nobody could pull the image of testcontainers' reaper; the containers go with this engine.
+    TESTCONTAINERS_RYUK_DISABLED: "true",
+  };
   const images = await makeImages({ ...process.env, ...env }, say);
   const held = stack.move();
   return { env: { ...env, ...images }, [Symbol.asyncDispose]: () => held.disposeAsync() };
@@ -77,6 +82,8 @@ async function startEngine(
   const stop = async (): Promise<void> => {
     engine.signal("SIGTERM");
     await engine.exited;
+    // The engine leaves this mount behind, and the folder could not be removed.
+    await promisify(execFile)("umount", [join(home, "exec", "netns", "default")]).catch(() => undefined);
   };
   const info = (): Promise<unknown> =>
     promisify(execFile)("docker", ["info"], { env: { ...process.env, DOCKER_HOST: socket } });
