@@ -48,6 +48,7 @@ test("jobs that their enqueuer never published are sent, to a queue that no work
   await waitFor(async () => (await bench.depth(jobQueue("notes"))) > 0, { what: "messages in the new queue" });
   await bench.worker([handle(note, () => undefined)]);
   for (const { id } of jobs) expect((await bench.until(id, "succeeded")).attempt).toBe(1);
+  expect(await bench.metrics.value("warren_unroutable_messages_total")).toBe(0);
 });
 
 test("several dispatchers share the work: every job is sent, none twice", async () => {

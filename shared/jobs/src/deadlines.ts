@@ -1,5 +1,5 @@
 /** A registered deadline; `cancel` is idempotent. */
-export interface Deadline {
+interface Deadline {
   cancel(): void;
 }
 

@@ -4,7 +4,7 @@ import { JobOptionError } from "./errors.ts";
 /** Delays of the ledger's clock: up to a year ahead. */
 export const longestDelayMs = 366 * 24 * 3_600_000;
 /** Node's timers hold no more. */
-export const longestTimeoutMs = 2 ** 31 - 1;
+const longestTimeoutMs = 2 ** 31 - 1;
 
 export const durationMs = z.number().int().min(0).max(longestDelayMs);
 export const timeoutMs = z.number().int().positive().max(longestTimeoutMs);

@@ -7,12 +7,12 @@ import type { JobHandler } from "../src/handle.ts";
 import { createWorker, type Worker, type WorkerOptions } from "../src/worker.ts";
 
 /** The log lines of a test, as objects. */
-export interface CapturedLog {
+interface CapturedLog {
   readonly logger: ReturnType<typeof createLogger>;
   readonly lines: Record<string, unknown>[];
 }
 
-export function captureLog(): CapturedLog {
+function captureLog(): CapturedLog {
   const lines: Record<string, unknown>[] = [];
   const destination = {
     write(line: string) {
