@@ -21,6 +21,15 @@ function environment(world: World, amqpUrl: string): Record<string, string> {
 }
 
 describe("the ingress as a process", () => {
+  test("ends with exit code 2, naming the variable, when a source is set up wrongly", async () => {
+    await using world = await createWorld();
+    await prepare(world);
+    const env = { ...environment(world, world.amqpUrl), WARREN_SOURCE_GITHUB: "no-such-provider" };
+    await using service = await spawnService({ entry, env, readyPath: null });
+    expect(await service.exited).toMatchObject({ code: 2 });
+    expect(service.logs().join("\n")).toContain("WARREN_SOURCE_GITHUB");
+  });
+
   test("tells workers of a job by a message, once the job is committed", async () => {
     await using world = await createWorld();
     await prepare(world);

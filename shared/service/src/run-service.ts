@@ -52,6 +52,9 @@ export async function runService<C extends z.ZodObject, const N extends ServiceN
   process.exit(await live(definition, settings, log, signals));
 }
 
+/** 1: a failure; 2: the environment is wrong. */
+type ExitCode = 0 | 1 | 2;
+
 interface Settings<C extends z.ZodObject> {
   readonly process: ProcessConfig;
   readonly config: z.output<C>;
@@ -88,14 +91,15 @@ async function live<C extends z.ZodObject, N extends ServiceNeeds>(
   settings: Settings<C>,
   log: Logger,
   signals: ProcessSignals,
-): Promise<0 | 1> {
+): Promise<ExitCode> {
   const { name, version } = definition;
   const stack = new AsyncDisposableStack();
   const ending = new AbortController();
-  let failed = false;
+  let code: ExitCode = 0;
   const fail = (error: unknown) => {
-    if (!failed) log.fatal({ err: error }, "the service cannot go on, stopping");
-    failed = true;
+    if (code === 0) log.fatal({ err: error }, "the service cannot go on, stopping");
+    // settings that only the service itself can judge, such as its sources
+    if (code === 0) code = error instanceof WarrenError && error.code === "CONFIG_INVALID" ? 2 : 1;
     ending.abort(error);
   };
   const stopping = AbortSignal.any([signals.stop, ending.signal]);
@@ -128,7 +132,7 @@ async function live<C extends z.ZodObject, N extends ServiceNeeds>(
   const timeoutMs = settings.process.WARREN_SHUTDOWN_TIMEOUT_MS;
   const orderly = await shutDown({ service: running, rest: stack, log, timeoutMs });
   log.info({ orderly }, "service stopped");
-  return failed ? 1 : 0;
+  return code;
 }
 
 /** Opens what every service stands on, in order of need; none of it waits for a broker or a database. */
