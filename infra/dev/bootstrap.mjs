@@ -4,7 +4,7 @@ import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { closeSync, existsSync, mkdirSync, openSync, readFileSync, rmSync, writeFileSync, writeSync } from "node:fs";
 import { constants } from "node:os";
-import { delimiter, join } from "node:path";
+import { delimiter, join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { fileURLToPath } from "node:url";
 
@@ -196,10 +196,18 @@ function endWithParent(child) {
   watch.unref();
 }
 
+/** The command line tool talks to the platform that `npm start` runs in this clone, unless it is told otherwise. */
+function localPlatform() {
+  const running = readJson(resolve(root, process.env.WARREN_STATE_DIR ?? ".warren", "running.json"));
+  if (running === undefined || !isAlive(running.pid)) return {};
+  return { DATABASE_URL: running.databaseUrl, AMQP_URL: running.amqpUrl, WARREN_SCHEMA: running.schema };
+}
+
 async function handOver(entry, args) {
   const child = spawn(pinnedNode, [join(root, entry), ...args], {
     cwd: root,
     env: {
+      ...(entry === entries.cli ? localPlatform() : {}),
       ...process.env,
       PATH: `${join(modules, ".bin")}${delimiter}${process.env.PATH ?? ""}`,
       WARREN_BOOTSTRAP_PID: String(process.pid),

@@ -51,13 +51,18 @@ async function main(): Promise<number> {
   return code;
 }
 
-function announce({ urls, database, secretsFolder }: Platform, settings: Settings, folder: StateFolder): Promise<void> {
+function announce(
+  { urls, broker, database, secretsFolder }: Platform,
+  settings: Settings,
+  folder: StateFolder,
+): Promise<void> {
   return writeRunning(folder, {
     pid: process.pid,
     ingressUrl: urls.ingress,
     ...(urls.mailbox === undefined ? {} : { mailboxUrl: urls.mailbox }),
     ...(urls.yookassa === undefined ? {} : { yookassaUrl: urls.yookassa }),
     metricsUrls: urls.metrics,
+    amqpUrl: broker.amqpUrl,
     databaseUrl: database.databaseUrl,
     schema: settings.schema,
     secretsFolder,

@@ -49,8 +49,6 @@ function commands({ urls, secretsFolder }: Platform, settings: Settings): readon
   return [
     "npm run demo                     a thousand webhooks of three providers, and the books balanced",
     ownGithub ? `curl -i ${urls.ingress}/readyz` : webhook.join(" "),
-    ...(urls.mailbox === undefined
-      ? ["npm run warren -- --help"]
-      : [`open ${urls.mailbox}       the mail that came of it`]),
+    "npm run warren -- topology plan  what the broker has, against what it should have",
   ];
 }

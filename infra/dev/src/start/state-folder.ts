@@ -77,6 +77,7 @@ const running = z.object({
   /** Absent where a real shop is used. */
   yookassaUrl: z.string().optional(),
   metricsUrls: z.record(z.string(), z.string()),
+  amqpUrl: z.string(),
   databaseUrl: z.string(),
   schema: z.string(),
   secretsFolder: z.string(),
