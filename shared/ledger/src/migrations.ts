@@ -142,7 +142,7 @@ async function appliedMigrations(run: RunSql, migrationsTable: string): Promise<
 }
 
 /** What a schema lacks. Throws when it holds what this binary does not know, or what it knows otherwise. */
-export function compareMigrations(
+function compareMigrations(
   applied: readonly Applied[],
   known: readonly Migration[],
 ): { readonly missing: readonly Migration[] } {

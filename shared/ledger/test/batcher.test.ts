@@ -51,6 +51,18 @@ test("at most two batches are in flight, and what arrives meanwhile forms the ne
   await expect(Promise.all(results)).resolves.toEqual([1, 2, 3, 4, 5].map((item) => `done ${item}`));
 });
 
+test("not even many full batches that arrive in one turn fly more than two at a time", async () => {
+  const { batches, run } = heldRun();
+  const batcher = createBatcher({ name: "test", maxItems: 2, run });
+  const results = Promise.all(Array.from({ length: 9 }, (_, item) => batcher.add(item)));
+  for (let done = 0; done < 5; done += 1) {
+    await turn();
+    expect(batches.length).toBe(Math.min(done + 2, 5));
+    batches[done]!.finish();
+  }
+  expect((await results).length).toBe(9);
+});
+
 test("a batch never outweighs its limit, and an item heavier than the limit travels alone", async () => {
   const seen: number[][] = [];
   const batcher = createBatcher({

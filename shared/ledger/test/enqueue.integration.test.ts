@@ -147,13 +147,16 @@ describe("a key", () => {
     const other = await world.openAnother({ lockTimeoutMs: 300 });
     await ledger.transaction(async (run) => {
       await ledger.enqueueIn(run, [aJob({ key: "taken" })]);
+      const order: string[] = [];
+      const noted = <T>(name: string, call: Promise<T>): Promise<T> => call.finally(() => order.push(name));
       const [blocked, free, fresh] = await Promise.allSettled([
-        other.enqueue([aJob({ key: "taken" })]),
-        other.enqueue([aJob({ key: "free" })]),
-        other.enqueue([aJob()]),
+        noted("blocked", other.enqueue([aJob({ key: "taken" })])),
+        noted("free", other.enqueue([aJob({ key: "free" })])),
+        noted("fresh", other.enqueue([aJob()])),
       ]);
       expect(blocked).toMatchObject({ status: "rejected", reason: { code: "LEDGER_UNAVAILABLE", retryable: true } });
       expect([free.status, fresh.status]).toEqual(["fulfilled", "fulfilled"]);
+      expect(order[0]).toBe("fresh");
     });
   });
 });

@@ -21,7 +21,7 @@ export interface ModelJob {
   reason: string | undefined;
 }
 
-export interface ModelBreaker {
+interface ModelBreaker {
   state: "closed" | "open" | "half_open";
   /** Its time to retry has come. */
   retryDue: boolean;
@@ -47,7 +47,7 @@ export interface Model {
 export const unfinished = (job: ModelJob): boolean => ["scheduled", "ready", "running", "retrying"].includes(job.state);
 
 /** The breaker that a claim of the job would find closed to it. */
-export function blockedBy(model: Model, job: ModelJob): string | undefined {
+function blockedBy(model: Model, job: ModelJob): string | undefined {
   return [...job.breakers].sort().find((name) => {
     const state = model.breakers.get(name)?.state;
     return state === "open" || (state === "half_open" && !job.probe);
