@@ -19,9 +19,10 @@ export default defineConfig({
           name: "integration",
           include: ["{shared,services,infra}/*/test/**/*.integration.test.ts"],
           globalSetup: integrationSetup,
-          testTimeout: 30_000,
+          // A safety net, not a measure: files share two cores with each other, a broker and a database.
+          testTimeout: 60_000,
           hookTimeout: 60_000,
-          maxWorkers: 4,
+          maxWorkers: 3,
         },
       },
       {
