@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { createRequire } from "node:module";
+import examples from "@octokit/webhooks-examples" with { type: "json" };
 import { z } from "zod";
 
 const definitions = z.array(z.object({ name: z.string(), examples: z.array(z.unknown()) }));
@@ -11,10 +11,11 @@ export interface GithubExample {
 
 /** The real payloads of `@octokit/webhooks-examples`: 329 of 58 kinds. */
 export function githubExamples(): readonly GithubExample[] {
-  const all = definitions.parse(createRequire(import.meta.url)("@octokit/webhooks-examples"));
-  return all.flatMap(({ name, examples }) =>
-    examples.map((example) => ({ event: name, body: Buffer.from(JSON.stringify(example)) })),
-  );
+  return definitions
+    .parse(examples)
+    .flatMap(({ name, examples: bodies }) =>
+      bodies.map((example) => ({ event: name, body: Buffer.from(JSON.stringify(example)) })),
+    );
 }
 
 const stripeKinds = ["payment_intent.succeeded", "charge.succeeded", "customer.created", "invoice.finalized"] as const;

@@ -3,7 +3,7 @@ import { type Forgery, type GenuineEvent, type Outgoing, yookassaSender } from "
 import { githubExamples, stripeEvent, yookassaNotice } from "./payloads.ts";
 import { githubSignature, stripeSignature } from "./signing.ts";
 
-export interface Secrets {
+interface Secrets {
   readonly github: string;
   readonly stripe: string;
 }

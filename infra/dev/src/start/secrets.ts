@@ -4,14 +4,14 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
 /** The webhook sources that `npm start` sets up, each with the secret that its provider would have issued. */
-export const devSources = {
+const devSources = {
   github: { provider: "github", makeSecret: () => randomBytes(24).toString("hex") },
   stripe: { provider: "stripe", makeSecret: () => `whsec_${randomBytes(24).toString("hex")}` },
   standard: { provider: "standard-webhooks", makeSecret: () => `whsec_${randomBytes(32).toString("base64")}` },
   yookassa: { provider: "yookassa", makeSecret: undefined },
 } as const;
 
-export type DevSource = keyof typeof devSources;
+type DevSource = keyof typeof devSources;
 
 /** Makes each secret once, readable by this user only. Never part of a commit: `.warren/` is ignored. */
 export async function ensureSecrets(folder: string): Promise<void> {

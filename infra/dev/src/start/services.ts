@@ -57,7 +57,7 @@ export interface Surroundings {
   readonly secretsFolder: string;
 }
 
-export const sandboxShop = { id: "sandbox-shop", secretKey: "sandbox-secret" } as const;
+const sandboxShop = { id: "sandbox-shop", secretKey: "sandbox-secret" } as const;
 
 /** Processes to run, with their environment: what the user set wins over what we make up. Pure. */
 export function planServices(

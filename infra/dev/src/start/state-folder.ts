@@ -55,7 +55,7 @@ function takeLock(lock: string): void {
 }
 
 /** Whether this process id belongs to an `npm start`; ids are used again after a restart of the machine. */
-export function runsStart(pid: number): boolean {
+function runsStart(pid: number): boolean {
   if (!(pid > 0) || pid === process.pid) return false;
   try {
     process.kill(pid, 0);

@@ -6,7 +6,7 @@ import { ServiceLog } from "./service-log.ts";
 import type { ServicePlan } from "./services.ts";
 import { repository } from "./settings.ts";
 
-export type ServiceState =
+type ServiceState =
   | { readonly kind: "starting" }
   | { readonly kind: "ready" }
   | { readonly kind: "waiting"; readonly retryInMs: number }

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { z } from "zod";
 
 /** What is known of a mail without reading it. */
-export const mailSummary = z.object({
+const mailSummary = z.object({
   /** Grows by one with every mail. */
   id: z.number().int(),
   receivedAt: z.string(),
