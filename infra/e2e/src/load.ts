@@ -15,7 +15,7 @@ export function startLoad(platform: Platform, options: { readonly perSecond: num
   const stopping = new AbortController();
   const calls: Promise<void>[] = [];
   const offer = async (number: number): Promise<void> => {
-    for (;;) {
+    while (!platform.ended.aborted) {
       try {
         await platform.client.enqueue(exact, { number, takesMs: options.takesMs }, { id: `load-${number}` });
         return;
@@ -27,7 +27,7 @@ export function startLoad(platform: Platform, options: { readonly perSecond: num
   const run = async (): Promise<number> => {
     let number = 0;
     const startedAt = performance.now();
-    while (!stopping.signal.aborted) {
+    while (!stopping.signal.aborted && !platform.ended.aborted) {
       const due = ((performance.now() - startedAt) / 1000) * options.perSecond;
       for (; number < due; number++) calls.push(offer(number));
       await sleep(10);

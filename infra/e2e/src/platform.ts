@@ -1,4 +1,4 @@
-import { jobsTopology, openSession } from "@warren/amqp";
+import { type AmqpSession, jobsTopology, openSession } from "@warren/amqp";
 import { type Client, createClient } from "@warren/jobs";
 import { type Ledger, migrate, openLedger } from "@warren/ledger";
 import { createLogger, createMetrics } from "@warren/observability";
@@ -31,6 +31,9 @@ export interface Platform extends AsyncDisposable {
   readonly ledger: Ledger;
   /** The producer side inside the test process. */
   readonly client: Client;
+  readonly session: AmqpSession;
+  /** Aborts when the platform goes, also after a failed test. */
+  readonly ended: AbortSignal;
   /** Starts a service; ends with the platform. `env` goes over the platform's own. */
   start(service: keyof typeof entries, env?: Readonly<Record<string, string>>): Promise<ServiceProcess>;
   /** How many jobs stand in each state, unfinished and finished. */
@@ -72,8 +75,11 @@ export async function startPlatform(): Promise<Platform> {
     WARREN_SMTP_BREAKER_FAILURES: "3",
     WARREN_SMTP_BREAKER_OPEN_MS: "1000",
   };
+  const ending = new AbortController();
   const owned = stack.move();
   return {
+    session,
+    ended: ending.signal,
     broker,
     database,
     mail,
@@ -91,6 +97,9 @@ export async function startPlatform(): Promise<Platform> {
       );
       return Object.fromEntries(rows.map(({ state, jobs }) => [state, Number(jobs)]));
     },
-    [Symbol.asyncDispose]: () => owned.disposeAsync(),
+    async [Symbol.asyncDispose]() {
+      ending.abort();
+      await owned.disposeAsync();
+    },
   };
 }

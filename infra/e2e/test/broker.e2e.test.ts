@@ -38,13 +38,13 @@ test("the broker killed and restarted under load: enqueuing goes on, nothing is 
 });
 
 test("a memory alarm blocks publishers: enqueuing goes on, and all is delivered after the alarm", async () => {
-  const dispatcher = await platform.start("dispatcher");
+  await platform.start("dispatcher");
   await platform.start("worker");
   const load = startLoad(platform, { perSecond: 100, takesMs: 5 });
   await effectsPast(50, "work under way");
   await platform.broker.memoryAlarm(true);
-  await waitFor(async () => /"blocked"|blocked/.test(await (await fetch(`${dispatcher.url}/readyz?verbose`)).text()), {
-    what: "the dispatcher to say that it is blocked",
+  await waitFor(() => platform.session.state().publish.kind === "blocked", {
+    what: "the producer to be told that it is blocked",
   });
   await sleep(3_000);
   await platform.broker.memoryAlarm(false);
