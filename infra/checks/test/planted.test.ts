@@ -54,6 +54,7 @@ function plant(tree: string): string {
   const manifest = readFileSync(join(repository, "package.json"), "utf8").replace(/\n.*"fast-check".*/, "");
   writeFileSync(join(folder, "package.json"), manifest);
   cpSync(join(planted, tree), folder, { recursive: true });
+  cpSync(join(repository, "shared", "contracts", "tsconfig.json"), join(folder, "shared", "planted", "tsconfig.json"));
   symlinkSync(join(repository, "node_modules"), join(folder, "node_modules"));
   return folder;
 }
