@@ -1,3 +1,4 @@
+import { relative } from "node:path";
 import type { Platform } from "./platform.ts";
 import { type Row, readyTable, withoutPassword } from "./ready-table.ts";
 import type { Settings } from "./settings.ts";
@@ -12,7 +13,7 @@ export function greeting(platform: Platform, settings: Settings, tookMs: number)
     "",
     ...commands(platform, settings).map((command) => `  ${command}`),
     "",
-    `Logs: ${settings.stateFolder}/logs/   Stop: Ctrl-C`,
+    `Logs: ${near(settings.stateFolder)}/logs/   Stop: Ctrl-C`,
     "",
   ].join("\n");
 }
@@ -40,7 +41,7 @@ function rows({ broker, database, services, urls }: Platform, settings: Settings
 }
 
 function commands({ urls, secretsFolder }: Platform, settings: Settings): readonly string[] {
-  const secret = `$(cat ${secretsFolder.replace(process.cwd(), ".").replace(/^\.\//, "")}/github)`;
+  const secret = `$(cat ${near(secretsFolder)}/github)`;
   const ownGithub = Object.keys(settings.env).some((name) => name.startsWith("WARREN_SOURCE_GITHUB"));
   const webhook = [
     `body='{"zen":"Keep it logically awesome."}'; curl -i ${urls.ingress}/webhooks/github -H 'content-type: application/json'`,
@@ -51,4 +52,10 @@ function commands({ urls, secretsFolder }: Platform, settings: Settings): readon
     ownGithub ? `curl -i ${urls.ingress}/readyz` : webhook.join(" "),
     "npm run warren -- topology plan  what the broker has, against what it should have",
   ];
+}
+
+/** A path as one would type it here. */
+function near(path: string): string {
+  const short = relative(process.cwd(), path);
+  return short.startsWith("..") ? path : short;
 }
