@@ -2,7 +2,7 @@ import { AmqpError } from "./errors.ts";
 import type { PublisherOptions } from "./publisher.ts";
 import type { SessionOptions } from "./session.ts";
 
-const defaultHeartbeatSeconds = 10;
+const defaultHeartbeatSeconds = 5;
 const mebibyte = 1_048_576;
 
 export type ResolvedSessionOptions = {

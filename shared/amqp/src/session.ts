@@ -17,7 +17,10 @@ export interface SessionOptions {
   readonly name: string;
   readonly log: AmqpLog;
   readonly metrics?: AmqpMetrics | undefined;
-  /** Default 10; a peer that is silently gone is noticed after two to three of them. */
+  /**
+   * Default 5: a peer that is silently gone is noticed after two to three of them, so that messages which a frozen process holds reach
+   * others within the lease of its jobs. A blocked event loop costs a reconnect, and nothing else.
+   */
   readonly heartbeatSeconds?: number | undefined;
   /**
    * Called when a reconnect finds the broker's topology changed (`AMQP_TOPOLOGY_MISMATCH`): the process should say so and end.
