@@ -49,19 +49,28 @@ export class Role implements AsyncDisposable {
   }
 }
 
+interface Command extends Readonly<Record<string, unknown>> {
+  readonly do: string;
+}
+
 /** The other end: answers each command of the bench with what `handle` returns, plus the process's CPU and memory. */
-export function serveRole(
-  handle: (command: { readonly do: string } & Record<string, unknown>) => Promise<object>,
-): void {
-  process.on("message", (command: { readonly do: string } & Record<string, unknown>) => {
+export function serveRole(handle: (command: Command) => Promise<object>): void {
+  process.on("message", (command: Command) => {
     const before = process.cpuUsage();
-    handle(command).then(
-      (answer) => {
-        const { user, system } = process.cpuUsage(before);
-        process.send?.({ ...answer, cpuMs: (user + system) / 1000, rssMiB: process.memoryUsage.rss() / 2 ** 20 });
-      },
-      (error: unknown) =>
-        process.send?.({ error: error instanceof Error ? (error.stack ?? error.message) : String(error) }),
-    );
+    void answer(command, handle, before);
   });
+}
+
+async function answer(
+  command: Command,
+  handle: (command: Command) => Promise<object>,
+  before: NodeJS.CpuUsage,
+): Promise<void> {
+  try {
+    const answered = await handle(command);
+    const { user, system } = process.cpuUsage(before);
+    process.send?.({ ...answered, cpuMs: (user + system) / 1000, rssMiB: process.memoryUsage.rss() / 2 ** 20 });
+  } catch (error) {
+    process.send?.({ error: error instanceof Error ? (error.stack ?? error.message) : String(error) });
+  }
 }

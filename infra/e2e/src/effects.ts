@@ -4,7 +4,7 @@ import { Pool } from "pg";
  * The handlers' own append-only record, in a database of its own kind: an audit reads what handlers did, not what the ledger believes.
  * It has no unique key on purpose, so that a doubled effect is a second row and not an error that hides it.
  */
-export const effectsTable = `create table if not exists effects (
+const effectsTable = `create table if not exists effects (
   job_id uuid not null,
   number integer not null,
   fence integer not null,

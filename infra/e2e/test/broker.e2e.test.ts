@@ -52,6 +52,7 @@ test("a memory alarm blocks publishers: enqueuing goes on, and all is delivered 
   await sleep(1_000);
   const promised = await load.stop();
   await expectExactlyOnce(platform, promised);
+  expect((await platform.states())["succeeded"]).toBe(promised);
   report("memory alarm", { jobs: promised, allDoneMs: performance.now() - clearedAt });
 });
 

@@ -68,7 +68,6 @@ export async function run(options: BenchOptions): Promise<void> {
     await clean();
     const result = await runWrk({ ...load, seconds, runId, url: `${ingress.url}/webhooks/github` });
     const ledger = await kept(runId);
-    const rate = (of: WrkResult): number => Math.round((of.requests / of.durationUs) * 1e6);
     const answered = result.requests - result.non2xx;
     return {
       run: runId,
@@ -115,4 +114,8 @@ export async function run(options: BenchOptions): Promise<void> {
       duplicates: runs.reduce((sum, one) => sum + one.duplicates, 0),
     },
   });
+}
+
+function rate(of: WrkResult): number {
+  return Math.round((of.requests / of.durationUs) * 1e6);
 }

@@ -49,12 +49,14 @@ export async function runWrk(load: WrkLoad): Promise<WrkResult> {
 
 /** A push event of the given size in bytes, of the shape that GitHub documents, padded in a commit message. */
 function githubBody(bytes: number): string {
-  const event = (message: string): string =>
-    JSON.stringify({
-      ref: "refs/heads/main",
-      repository: { id: 186853002, full_name: "Codertocat/Hello-World" },
-      pusher: { name: "Codertocat", email: "codertocat@example.com" },
-      commits: [{ id: "6113728f27ae82c7b1a177c8d03f9e96e0adf246", message }],
-    });
-  return event("x".repeat(Math.max(0, bytes - Buffer.byteLength(event("")))));
+  return pushEvent("x".repeat(Math.max(0, bytes - Buffer.byteLength(pushEvent("")))));
+}
+
+function pushEvent(message: string): string {
+  return JSON.stringify({
+    ref: "refs/heads/main",
+    repository: { id: 186853002, full_name: "Codertocat/Hello-World" },
+    pusher: { name: "Codertocat", email: "codertocat@example.com" },
+    commits: [{ id: "6113728f27ae82c7b1a177c8d03f9e96e0adf246", message }],
+  });
 }

@@ -1,5 +1,5 @@
 /** What an error code means, and what to do about it. */
-export interface CodeEntry {
+interface CodeEntry {
   readonly meaning: string;
   readonly fix: string;
 }
