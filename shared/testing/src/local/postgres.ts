@@ -202,7 +202,8 @@ async function initialise(server: Server): Promise<void> {
 
 async function startServer(server: Server): Promise<TiedProcess> {
   await requireFreePort(server.port, "PostgreSQL");
-  const deadline = performance.now() + server.startTimeoutMs;
+  const started = performance.now();
+  const deadline = started + server.startTimeoutMs;
   for (;;) {
     const settings = Object.entries(server.settings).flatMap(([name, value]) => ["-c", `${name}=${value}`]);
     const postmaster = await spawnTied({
@@ -217,8 +218,11 @@ async function startServer(server: Server): Promise<TiedProcess> {
     await killAll(postmaster);
     const log = await readFile(server.logFile, "utf8").catch(() => "");
     const tail = log.trimEnd().split("\n").slice(-8).join("\n");
-    // After a kill -9 the last backends may hold the shared memory for a moment longer.
-    if (performance.now() < deadline && /shared memory block .* is still in use/.test(tail)) {
+    // After a kill -9 the last backends may hold the shared memory for a moment longer, and the postmaster's id lives on until init
+    // has taken note of its end. A postmaster that really runs there does not go away.
+    const shared = performance.now() < deadline && /shared memory block .* is still in use/.test(tail);
+    const locked = performance.now() < started + 10_000 && /lock file "postmaster.pid" already exists/.test(tail);
+    if (shared || locked) {
       await sleep(100);
       continue;
     }
