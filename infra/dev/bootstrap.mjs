@@ -53,13 +53,22 @@ function installedAsLocked(lock) {
   });
 }
 
+/** Saves the comparison next time. Another user's node_modules may be read-only to this one. */
+function remember(hash) {
+  try {
+    writeFileSync(stampFile, hash);
+  } catch {
+    // compared again next time
+  }
+}
+
 function installIsCurrent() {
   const lockText = readFileSync(join(root, "package-lock.json"));
   const hash = createHash("sha256").update(lockText).digest("hex");
   if (!existsSync(pinnedNode)) return { current: false, hash };
   if (existsSync(stampFile) && readFileSync(stampFile, "utf8") === hash) return { current: true, hash };
   const current = installedAsLocked(JSON.parse(lockText.toString("utf8")));
-  if (current) writeFileSync(stampFile, hash);
+  if (current) remember(hash);
   return { current, hash };
 }
 

@@ -23,7 +23,7 @@ export function sentenceOf(error: unknown, stateFolder: string): string | undefi
       return `no space is left on the disk of ${stateFolder}: free some and start again`;
     case "EACCES":
     case "EPERM":
-      return `this user has no right to write into ${stateFolder}: give it to them (sudo chown -R $(id -un) ${stateFolder}) or remove it, and start again`;
+      return `this user has no right to write into ${stateFolder}: give it to them (sudo mkdir -p ${stateFolder} && sudo chown -R $(id -un) ${stateFolder}) and start again`;
     case "EROFS":
       return `${stateFolder} is on a read-only file system: clone Warren to a place that can be written`;
     default:
