@@ -25,7 +25,7 @@ test("a dispatcher that loses Postgres waits, recovers by itself, and takes no l
   const first = await bench.quietClient.enqueue(note, { text: "before" });
   await bench.until(first.id, "succeeded");
 
-  proxy.cut();
+  await proxy.refuse();
   const failed = () => bench.metrics.value("warren_dispatcher_failed_rounds_total", { loop: "unsent" });
   await waitFor(async () => ((await failed()) ?? 0) > 0, { what: "a failed round" });
   const during = await bench.quietClient.enqueue(note, { text: "during" });
@@ -44,7 +44,7 @@ test("a dispatcher that loses the broker takes nothing meanwhile, and sends when
   await session.connected();
   stack.use(await bench.dispatcher({ session }));
   await bench.worker([handle(note, () => undefined)]);
-  proxy.cut();
+  await proxy.refuse();
   await waitFor(() => session.state().publish.kind !== "connected");
   const { id } = await bench.quietClient.enqueue(note, { text: "during" });
   await proxy.heal();
