@@ -1,3 +1,4 @@
+import { plainArray, textArray } from "./arrays.ts";
 import { LedgerDataError } from "./errors.ts";
 import type { NewJob } from "./job.ts";
 import type { TableName } from "./sql.ts";
@@ -25,6 +26,76 @@ export function jobRowJson(job: NewJob, id: string): string {
       trace: job.trace,
       grace_ms: job.sendBy === "enqueuer" ? sendGraceMs : 0,
     });
+  } catch (error) {
+    const message = error instanceof Error ? error.message : String(error);
+    throw new LedgerDataError(`job "${job.name}" cannot be written as JSON: ${message}`, { cause: error });
+  }
+}
+
+/** One job as it is written: the columns of `jobArrays`. */
+export interface JobRow {
+  readonly job: NewJob;
+  readonly id: string;
+  /** The payload as JSON text; serialised before any batch is formed, as in `jobRowJson`. */
+  readonly payload: string;
+}
+
+/** Job rows as array parameters, from `$first` on: for a `from`, as `r`; see `jobArrays`. */
+export function jobArrayInput(first: number): string {
+  const types = [
+    "uuid",
+    "text",
+    "text",
+    "int",
+    "text",
+    "int",
+    "float8",
+    "timestamptz",
+    "int",
+    "int",
+    "text",
+    "text",
+    "text",
+    "text",
+    "int",
+  ];
+  const parameters = types.map((type, index) => `$${first + index}::${type}[]`).join(", ");
+  return `(
+      select id, queue, name, version, payload::jsonb as payload, priority, delay_ms, run_at, max_attempts, max_stalls, key,
+        breakers::text[] as breakers, correlation_id, trace, grace_ms
+      from unnest(${parameters}) as u(
+        id, queue, name, version, payload, priority, delay_ms, run_at, max_attempts, max_stalls, key, breakers, correlation_id,
+        trace, grace_ms
+      )
+    ) as r`;
+}
+
+/** The values of `jobArrayInput`'s parameters, in order. */
+export function jobArrays(rows: readonly JobRow[]): readonly string[] {
+  return [
+    plainArray(rows.map(({ id }) => id)),
+    textArray(rows.map(({ job }) => job.queue)),
+    textArray(rows.map(({ job }) => job.name)),
+    plainArray(rows.map(({ job }) => job.version)),
+    textArray(rows.map(({ payload }) => payload)),
+    plainArray(rows.map(({ job }) => job.priority)),
+    plainArray(rows.map(({ job }) => job.delayMs)),
+    textArray(rows.map(({ job }) => job.runAt?.toISOString())),
+    plainArray(rows.map(({ job }) => job.maxAttempts)),
+    plainArray(rows.map(({ job }) => job.maxStalls)),
+    textArray(rows.map(({ job }) => job.key)),
+    textArray(rows.map(({ job }) => (job.breakers === undefined ? undefined : textArray(job.breakers)))),
+    textArray(rows.map(({ job }) => job.correlationId)),
+    textArray(rows.map(({ job }) => job.trace)),
+    plainArray(rows.map(({ job }) => (job.sendBy === "enqueuer" ? sendGraceMs : 0))),
+  ];
+}
+
+/** The payload of a job as JSON text; throws `LEDGER_DATA_INVALID` for what JSON cannot hold. */
+export function payloadJson(job: NewJob): string {
+  try {
+    // what JSON has no word for (undefined, a function) is kept as null
+    return JSON.stringify(job.payload) ?? "null";
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     throw new LedgerDataError(`job "${job.name}" cannot be written as JSON: ${message}`, { cause: error });

@@ -11,15 +11,16 @@ function heldRun() {
   return { batches, run };
 }
 
-const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+/** A whole turn of the event loop, and what its end sets off. */
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(() => setImmediate(() => resolve())));
 
 class BadItem extends Error {}
 
-test("a lone call starts at once, without a timer", async () => {
+test("a lone call starts at the end of its turn, without a timer", async () => {
   const { batches, run } = heldRun();
   const batcher = createBatcher({ name: "test", run });
   const result = batcher.add(1);
-  await Promise.resolve();
+  await turn();
   expect(batches.map(({ items }) => items)).toEqual([[1]]);
   batches[0]!.finish();
   await expect(result).resolves.toBe("done 1");
@@ -61,6 +62,16 @@ test("not even many full batches that arrive in one turn fly more than two at a 
     batches[done]!.finish();
   }
   expect((await results).length).toBe(9);
+});
+
+test("a crowd that finds both places free is shared among them, so that they take turns", async () => {
+  const { batches, run } = heldRun();
+  const batcher = createBatcher({ name: "test", run });
+  const results = Promise.all(Array.from({ length: 64 }, (_, item) => batcher.add(item)));
+  await turn();
+  expect(batches.map(({ items }) => items.length)).toEqual([32, 32]);
+  for (const batch of batches) batch.finish();
+  expect((await results).length).toBe(64);
 });
 
 test("a batch never outweighs its limit, and an item heavier than the limit travels alone", async () => {

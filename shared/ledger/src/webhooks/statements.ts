@@ -1,12 +1,20 @@
-import { insertJobs, jobInput } from "../job-insert.ts";
+import { insertJobs, jobArrayInput } from "../job-insert.ts";
 import type { Statement, TableName } from "../sql.ts";
 
-/** Requests from `$1`, a JSON array; their bodies lie one after the other in `$2`. */
-const requestInput = `json_to_recordset($1::text::json) as q(
-    id uuid, source text, provider text, method text, path text, query text, peer_address text, client_address text,
-    correlation_id text, body_bytes bigint, headers json, dedupe_key text, event_id text, event_type text, cause text,
-    job_ids uuid[], at integer, size integer
-  )`;
+/** Requests as array parameters, `$1` to `$17` (see `requestArrays`); their bodies lie one after the other in `$18`. */
+const requestInput = `(
+    select id, source, provider, method, path, query, peer_address, client_address, correlation_id, body_bytes,
+      headers::json as headers, dedupe_key, event_id, event_type, cause, job_ids::uuid[] as job_ids, at, body_bytes::int as size
+    from unnest(
+      $1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::bigint[],
+      $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::int[]
+    ) as u(
+      id, source, provider, method, path, query, peer_address, client_address, correlation_id, body_bytes,
+      headers, dedupe_key, event_id, event_type, cause, job_ids, at
+    )
+  ) as q`;
+const bodies = "$18::bytea";
+const firstJobParameter = 19;
 
 /**
  * Request, dedupe key and jobs, all or nothing. Waits for another transaction only where both hold the same key, and takes keys in
@@ -33,12 +41,12 @@ export function acceptStatement(table: TableName): Statement {
     select q.id, statement_timestamp(), q.body_bytes, q.source, q.provider,
       case when f.request_id is null then 'duplicate' else 'accepted' end,
       q.method, q.path, q.query, q.peer_address, q.client_address, q.dedupe_key, q.event_id, q.event_type, q.correlation_id,
-      case when f.request_id is null then '{}' else q.job_ids end, q.headers, substring($2::bytea from q.at for q.size)
+      case when f.request_id is null then '{}' else q.job_ids end, q.headers, substring(${bodies} from q.at for q.size)
     from request q left join fresh f on f.request_id = q.id
   ),
   enqueued as (
     ${insertJobs(table)}
-    from ${jobInput(3)}
+    from ${jobArrayInput(firstJobParameter)}
     where r.id in (select unnest(q.job_ids) from request q join fresh f on f.request_id = q.id)
   )
   select request_id from fresh`,
@@ -55,7 +63,7 @@ export function rejectStatement(table: TableName): Statement {
   )
   select q.id, statement_timestamp(), q.body_bytes, q.source, q.provider, 'rejected', q.cause, q.method, q.path, q.query,
     q.peer_address, q.client_address, q.correlation_id, q.headers,
-    case when q.at is null then null else substring($2::bytea from q.at for q.size) end
+    case when q.at is null then null else substring(${bodies} from q.at for q.size) end
   from ${requestInput}`,
   };
 }

@@ -1,9 +1,10 @@
 import type { RejectionCause } from "@warren/contracts";
+import { plainArray, textArray } from "../arrays.ts";
 import { type BatcherOptions, createBatcher } from "../batcher.ts";
 import type { Row } from "../database.ts";
 import { LedgerUnavailableError, mayBeOneItem } from "../errors.ts";
 import type { NewJob } from "../job.ts";
-import { jobRowJson } from "../job-insert.ts";
+import { type JobRow, jobArrays, payloadJson } from "../job-insert.ts";
 import type { Statement, TableName } from "../sql.ts";
 import { acceptStatement, rejectStatement } from "./statements.ts";
 
@@ -75,12 +76,21 @@ export interface WebhookStoreOptions {
 }
 
 interface Entry {
-  readonly id: string;
-  /** The row as JSON text but for its place in the blob of bodies. */
-  readonly json: string;
-  readonly body: Buffer;
-  readonly jobs: readonly AcceptedJob[];
-  readonly jobRows: readonly string[];
+  readonly row: RequestRow;
+  readonly jobs: readonly JobRow[];
+}
+
+/** One request as it is written. */
+interface RequestRow {
+  readonly request: ReceivedRequest;
+  readonly headers: string;
+  readonly bodyBytes: number;
+  readonly body: Buffer | undefined;
+  readonly dedupeKey?: string;
+  readonly eventId?: string | undefined;
+  readonly eventType?: string | undefined;
+  readonly cause?: RejectionCause;
+  readonly jobIds?: readonly string[];
 }
 
 /** A batch is as heavy as its rows and bodies: 256 small requests, or 4 MiB. */
@@ -95,88 +105,96 @@ export function createWebhookStore(options: WebhookStoreOptions): WebhookStore {
   const batcher = createBatcher<Entry, Acceptance>({
     name: "webhooks",
     maxItems: maxBatchWeight,
-    weigh: ({ body }) => 1 + Math.floor(body.length / bytesPerWeight),
+    weigh: ({ row }) => 1 + Math.floor(row.bodyBytes / bytesPerWeight),
     splitOn: mayBeOneItem,
     run: acceptBatch,
     ...(options.onBatch === undefined ? {} : { onBatch: options.onBatch }),
   });
 
   async function acceptBatch(entries: readonly Entry[]): Promise<readonly Acceptance[]> {
-    const { json, blob } = pack(entries);
-    const jobRows = `[${entries.flatMap((entry) => entry.jobRows).join(",")}]`;
-    const rows = await within(deadlineMs, ledger.run(accepting, [json, blob, jobRows]));
+    const values = [...requestArrays(entries.map(({ row }) => row)), ...jobArrays(entries.flatMap(({ jobs }) => jobs))];
+    const rows = await within(deadlineMs, ledger.run(accepting, values));
     const fresh = new Set(rows.map((row) => row["request_id"]));
-    const results = entries.map(({ id }): Acceptance => (fresh.has(id) ? "accepted" : "duplicate"));
-    const ready = entries.flatMap((entry) => (fresh.has(entry.id) ? entry.jobs : []));
-    if (ready.length > 0) onJobs(ready);
-    return results;
+    const isFresh = ({ row }: Entry): boolean => fresh.has(row.request.id);
+    const ready = entries.flatMap((entry) => (isFresh(entry) ? entry.jobs : []));
+    if (ready.length > 0) onJobs(ready.map(({ id, job }) => ({ id, queue: job.queue })));
+    return entries.map((entry): Acceptance => (isFresh(entry) ? "accepted" : "duplicate"));
   }
 
   return {
     accept(request) {
-      const jobs = request.jobs.map((job) => ({ job, id: job.id ?? newId() }));
+      const jobs = request.jobs.map((job) => ({ job, id: job.id ?? newId(), payload: payloadJson(job) }));
       return batcher.add({
-        id: request.id,
-        body: request.body,
-        json: fieldsOf(request, request.body.length, {
-          dedupe_key: request.dedupeKey,
-          event_id: storable(request.eventId),
-          event_type: storable(request.eventType),
-          job_ids: jobs.map(({ id }) => id),
-        }),
-        jobs: jobs.map(({ job, id }) => ({ id, queue: job.queue })),
-        jobRows: jobs.map(({ job, id }) => jobRowJson(job, id)),
+        row: {
+          request,
+          headers: JSON.stringify(request.rawHeaders),
+          bodyBytes: request.body.length,
+          body: request.body,
+          dedupeKey: request.dedupeKey,
+          eventId: storable(request.eventId),
+          eventType: storable(request.eventType),
+          jobIds: jobs.map(({ id }) => id),
+        },
+        jobs,
       });
     },
     async reject(requests) {
       if (requests.length === 0) return;
-      const { json, blob } = pack(
-        requests.map((request) => ({
-          body: request.body,
-          json: fieldsOf(request, request.bodyBytes, { cause: request.cause }),
-        })),
-      );
-      await ledger.run(rejecting, [json, blob]);
+      const rows = requests.map((request) => ({
+        request,
+        headers: JSON.stringify(request.rawHeaders),
+        bodyBytes: request.bodyBytes,
+        body: request.body,
+        cause: request.cause,
+      }));
+      await ledger.run(rejecting, requestArrays(rows));
     },
   };
 }
 
 /**
- * Bodies travel as one binary parameter that the statement cuts up again: as elements of an array they would be written in
- * hexadecimal, which doubles them, and be parsed on both sides.
+ * The values of the statements' parameters for requests. Bodies travel as one binary parameter that the statement cuts up again: as
+ * elements of an array they would be written in hexadecimal, which doubles them, and be parsed on both sides.
  */
-function pack(entries: readonly { readonly json: string; readonly body: Buffer | undefined }[]) {
-  const rows: string[] = [];
+function requestArrays(rows: readonly RequestRow[]): readonly unknown[] {
   const bodies: Buffer[] = [];
+  const places: (number | undefined)[] = [];
   let at = 1;
-  for (const { json, body } of entries) {
-    // an open object: its last two fields are written here
-    rows.push(body === undefined ? `${json}}` : `${json},"at":${at},"size":${body.length}}`);
+  for (const { body } of rows) {
+    places.push(body === undefined ? undefined : at);
     if (body === undefined) continue;
     bodies.push(body);
     at += body.length;
   }
-  return { json: `[${rows.join(",")}]`, blob: Buffer.concat(bodies, at - 1) };
+  const urls = rows.map(({ request }) => splitUrl(request.url));
+  const text = (value: (row: RequestRow) => string | undefined): string => textArray(rows.map(value));
+  return [
+    plainArray(rows.map(({ request }) => request.id)),
+    text(({ request }) => request.source),
+    text(({ request }) => request.provider),
+    text(({ request }) => request.method),
+    textArray(urls.map(({ path }) => path)),
+    textArray(urls.map(({ query }) => query)),
+    text(({ request }) => request.peerAddress),
+    text(({ request }) => request.clientAddress),
+    text(({ request }) => request.correlationId),
+    plainArray(rows.map(({ bodyBytes }) => bodyBytes)),
+    text(({ headers }) => headers),
+    text(({ dedupeKey }) => dedupeKey),
+    text(({ eventId }) => eventId),
+    text(({ eventType }) => eventType),
+    text(({ cause }) => cause),
+    text(({ jobIds = [] }) => plainArray(jobIds)),
+    plainArray(places),
+    Buffer.concat(bodies, at - 1),
+  ];
 }
 
-/** A request's row as JSON text without its closing brace. */
-function fieldsOf(request: ReceivedRequest, bodyBytes: number, more: Readonly<Record<string, unknown>>): string {
-  const question = request.url.indexOf("?");
-  const fields = {
-    id: request.id,
-    source: request.source,
-    provider: request.provider,
-    method: request.method,
-    path: question === -1 ? request.url : request.url.slice(0, question),
-    query: question === -1 ? undefined : request.url.slice(question + 1),
-    peer_address: request.peerAddress,
-    client_address: request.clientAddress,
-    correlation_id: request.correlationId,
-    body_bytes: bodyBytes,
-    headers: request.rawHeaders,
-    ...more,
-  };
-  return JSON.stringify(fields).slice(0, -1);
+function splitUrl(url: string): { readonly path: string; readonly query: string | undefined } {
+  const question = url.indexOf("?");
+  return question === -1
+    ? { path: url, query: undefined }
+    : { path: url.slice(0, question), query: url.slice(question + 1) };
 }
 
 const maxDescriptionLength = 500;
