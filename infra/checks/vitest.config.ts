@@ -32,7 +32,8 @@ export default defineConfig({
           globalSetup: integrationSetup,
           testTimeout: 120_000,
           hookTimeout: 120_000,
-          fileParallelism: false,
+          // each file has servers of its own and mostly waits for leases to end
+          maxWorkers: 3,
         },
       },
     ],
