@@ -1,5 +1,6 @@
 import { migrate } from "@warren/ledger";
 import { createLogger } from "@warren/observability";
+import { spawnService } from "@warren/testing";
 import { Pool } from "pg";
 import type { BenchOptions } from "../main.ts";
 import { keepResult } from "../results.ts";
@@ -30,7 +31,7 @@ interface Receipt {
  * consumed, acked in multiples) on a quorum queue of the same broker, in the same run.
  */
 export async function run(options: BenchOptions): Promise<void> {
-  const count = options.count ?? 40_000;
+  const count = options.count ?? 20_000;
   await using servers = await startServers();
   await using pool = disposable(new Pool({ connectionString: servers.databaseUrl }));
   await migrate({ connectionString: servers.databaseUrl, log: createLogger({ service: "bench", level: "warn" }) });
@@ -40,6 +41,11 @@ export async function run(options: BenchOptions): Promise<void> {
   await using consumer = role("raw-role.ts", "raw consumer");
   await using enqueuer = role("enqueue-role.ts", "enqueuer");
   await using worker = role("worker-role.ts", "worker");
+  // part of every platform: it sends what an enqueuer that is faster than the broker leaves unsent
+  await using _dispatcher = await spawnService({
+    entry: "services/dispatcher/src/main.ts",
+    env: { DATABASE_URL: servers.databaseUrl, AMQP_URL: servers.amqpUrl, LOG_LEVEL: "warn" },
+  });
   await worker.ask({ do: "start" });
   await enqueuer.ask({ do: "open" });
 
