@@ -31,7 +31,7 @@ export interface Announcer extends AsyncDisposable {
 }
 
 /** While the broker is away more than this many messages are not worth the memory: the dispatcher sends their jobs. */
-const maxPendingMessages = 5_000;
+const maxPendingMessages = 20_000;
 /** Jobs enqueued one by one that meet in a turn share a message only so far, to spread evenly over workers. */
 const maxSharedByChance = 10;
 /** Most jobs are claimed and gone by then, and need no mark. */

@@ -2,13 +2,14 @@ import { type Batcher, createBatcher, type OnBatch } from "./batcher.ts";
 import type { Database } from "./database.ts";
 import { LedgerConflictError, mayBeOneItem } from "./errors.ts";
 import type { EnqueueResult, JobState, NewJob } from "./job.ts";
-import { insertJobs, jobInput, jobRowJson } from "./job-insert.ts";
+import { insertJobs, jobArrayInput, jobArrays, jobInput, jobRowJson, payloadJson } from "./job-insert.ts";
 import type { RunSql, Statement, TableName } from "./sql.ts";
 
-/** A job on its way in: its id, and its row as JSON text. */
+/** A job on its way in. */
 interface Row {
   readonly id: string;
-  readonly json: string;
+  readonly job: NewJob;
+  readonly payload: string;
   readonly name: string;
   readonly key: string | undefined;
   /** The caller chose the id, so that the job may exist already, even finished. */
@@ -38,7 +39,7 @@ export function createEnqueue({ database, table, newId, onBatch }: EnqueueOption
   const fresh: Batcher<Call, readonly EnqueueResult[]> = createBatcher({
     ...common,
     name: "enqueue",
-    run: (calls) => inOneStatement(calls, (rows) => insertFresh(database.run, rows)),
+    run: (calls) => inOneStatement(calls, insertFresh),
   });
   const known: Batcher<Call, readonly EnqueueResult[]> = createBatcher({
     ...common,
@@ -46,10 +47,12 @@ export function createEnqueue({ database, table, newId, onBatch }: EnqueueOption
     run: (calls) => inOneStatement(calls, (rows) => database.transaction((run) => insertKnown(plain(run), rows))),
   });
 
-  async function insertFresh(run: Run, rows: readonly Row[]): Promise<readonly EnqueueResult[]> {
-    const waiting = await run(statements.fresh, [jsonOf(rows)]);
-    const states = new Map(waiting.map((row) => [row["id"], row["state"] as JobState]));
-    return rows.map(({ id }) => ({ id, created: true, state: states.get(id) ?? "ready" }));
+  async function insertFresh(rows: readonly Row[]): Promise<readonly EnqueueResult[]> {
+    return createdAs(rows, await database.run(statements.freshArrays, jobArrays(rows)));
+  }
+
+  async function insertFreshIn(run: Run, rows: readonly Row[]): Promise<readonly EnqueueResult[]> {
+    return createdAs(rows, await run(statements.fresh, [jsonOf(rows)]));
   }
 
   /** Three steps, each with a fresh snapshot; see the statements. */
@@ -85,7 +88,7 @@ export function createEnqueue({ database, table, newId, onBatch }: EnqueueOption
   function rowsOf(jobs: readonly NewJob[]): Call {
     return jobs.map((job) => {
       const id = job.id ?? newId();
-      return { id, json: jobRowJson(job, id), name: job.name, key: job.key, known: job.id !== undefined };
+      return { id, job, payload: payloadJson(job), name: job.name, key: job.key, known: job.id !== undefined };
     });
   }
 
@@ -98,7 +101,7 @@ export function createEnqueue({ database, table, newId, onBatch }: EnqueueOption
     enqueueIn: async (run, jobs) => {
       if (jobs.length === 0) return [];
       const rows = rowsOf(jobs);
-      return rows.every(isFresh) ? insertFresh(plain(run), rows) : insertKnown(plain(run), rows);
+      return rows.every(isFresh) ? insertFreshIn(plain(run), rows) : insertKnown(plain(run), rows);
     },
   };
 }
@@ -120,7 +123,13 @@ const plain =
   async (statement, values) =>
     (await run(statement.text, values)).rows;
 
-const jsonOf = (rows: readonly Row[]): string => `[${rows.map(({ json }) => json).join(",")}]`;
+/** `waiting` are those that are not ready yet. */
+function createdAs(rows: readonly Row[], waiting: readonly Record<string, unknown>[]): readonly EnqueueResult[] {
+  const states = new Map(waiting.map((row) => [row["id"], row["state"] as JobState]));
+  return rows.map(({ id }) => ({ id, created: true, state: states.get(id) ?? "ready" }));
+}
+
+const jsonOf = (rows: readonly Row[]): string => `[${rows.map(jobRowJson).join(",")}]`;
 
 function byKey(a: Row, b: Row): number {
   if (a.name !== b.name) return a.name < b.name ? -1 : 1;
@@ -133,10 +142,11 @@ function enqueueStatements(table: TableName) {
   const input = jobInput(1);
   const insert = insertJobs(table);
 
-  // Inserts only; locks nothing that exists. Input is one JSON text, so that any driver's parameters can carry it.
-  const fresh = `with inserted as (
+  // Inserts only; locks nothing that exists. Arrays for our own pool; in a caller's transaction the input is one JSON text, so
+  // that any driver's parameters can carry it.
+  const freshFrom = (rows: string): string => `with inserted as (
     ${insert}
-    from ${input}
+    from ${rows}
     returning id, state
   )
   select id, state from inserted where state <> 'ready'`;
@@ -177,7 +187,8 @@ function enqueueStatements(table: TableName) {
   ) s`;
 
   return {
-    fresh: { name: "warren_enqueue", text: fresh },
+    freshArrays: { name: "warren_enqueue", text: freshFrom(jobArrayInput(1)) },
+    fresh: { name: "warren_enqueue_in", text: freshFrom(input) },
     known: { name: "warren_enqueue_known", text: known },
     undo: { name: "warren_enqueue_undo", text: undo },
     find: { name: "warren_enqueue_find", text: find },

@@ -6,37 +6,32 @@ import type { TableName } from "./sql.ts";
 /** How long the dispatcher leaves a fresh job to the process that enqueued it. */
 const sendGraceMs = 5_000;
 
-/** Serialised per job and before any batch is formed, so that what JSON cannot hold fails its own call only. */
-export function jobRowJson(job: NewJob, id: string): string {
-  try {
-    return JSON.stringify({
-      id,
-      queue: job.queue,
-      name: job.name,
-      version: job.version,
-      payload: job.payload,
-      priority: job.priority,
-      delay_ms: job.delayMs,
-      run_at: job.runAt?.toISOString(),
-      max_attempts: job.maxAttempts,
-      max_stalls: job.maxStalls,
-      key: job.key,
-      breakers: job.breakers,
-      correlation_id: job.correlationId,
-      trace: job.trace,
-      grace_ms: job.sendBy === "enqueuer" ? sendGraceMs : 0,
-    });
-  } catch (error) {
-    const message = error instanceof Error ? error.message : String(error);
-    throw new LedgerDataError(`job "${job.name}" cannot be written as JSON: ${message}`, { cause: error });
-  }
+/** A row of `jobInput` as JSON text. */
+export function jobRowJson({ job, id, payload }: JobRow): string {
+  const fields = JSON.stringify({
+    id,
+    queue: job.queue,
+    name: job.name,
+    version: job.version,
+    priority: job.priority,
+    delay_ms: job.delayMs,
+    run_at: job.runAt?.toISOString(),
+    max_attempts: job.maxAttempts,
+    max_stalls: job.maxStalls,
+    key: job.key,
+    breakers: job.breakers,
+    correlation_id: job.correlationId,
+    trace: job.trace,
+    grace_ms: job.sendBy === "enqueuer" ? sendGraceMs : 0,
+  });
+  return `${fields.slice(0, -1)},"payload":${payload}}`;
 }
 
 /** One job as it is written: the columns of `jobArrays`. */
 export interface JobRow {
   readonly job: NewJob;
   readonly id: string;
-  /** The payload as JSON text; serialised before any batch is formed, as in `jobRowJson`. */
+  /** The payload as JSON text, from `payloadJson`: made before any batch is formed, so that what JSON cannot hold fails its own call only. */
   readonly payload: string;
 }
 

@@ -1,3 +1,4 @@
+import { plainArray, textArray } from "./arrays.ts";
 import { createBatcher, type OnBatch } from "./batcher.ts";
 import type { Database } from "./database.ts";
 import { FencedError, LedgerDataError, mayBeOneItem } from "./errors.ts";
@@ -5,10 +6,18 @@ import { appendErrorSql, archiveSql } from "./history.ts";
 import type { Settled, Settlement } from "./outcome.ts";
 import { byIdOnly, type RunSql, type Statement, type TableName } from "./sql.ts";
 
-/** A settlement on its way in: its identity, and its row as JSON text. */
+/** A settlement on its way in: its identity, and its row, with result and error as JSON text. */
 interface Entry {
   readonly fence: string;
-  readonly json: string;
+  readonly id: string;
+  readonly attempt: number;
+  readonly workerId: string;
+  readonly kind: string;
+  readonly delayMs: number | undefined;
+  readonly result: string | undefined;
+  readonly error: string | undefined;
+  readonly reason: string | undefined;
+  readonly breaker: string | undefined;
 }
 
 export interface Settle {
@@ -32,9 +41,9 @@ export function createSettle({ database, table, onBatch }: SettleOptions): Settl
     // The same settlement twice in a batch is one row of it; rows in id order, since they lock in this order.
     const distinct = new Map(entries.map((entry) => [entry.fence, entry]));
     const sorted = [...distinct.values()].sort((a, b) => (a.fence < b.fence ? -1 : 1));
-    const applied = fences(await database.run(statements.settle, [jsonOf(sorted)]));
+    const applied = fences(await database.run(statements.settle, arraysOf(sorted)));
     const missed = sorted.filter(({ fence }) => !applied.has(fence));
-    const already = missed.length === 0 ? applied : fences(await database.run(statements.already, [jsonOf(missed)]));
+    const already = missed.length === 0 ? applied : fences(await database.run(statements.already, arraysOf(missed)));
     return entries.map(({ fence }) => {
       if (applied.delete(fence)) return "applied";
       // Its twin of this batch was applied, or an earlier call was.
@@ -46,13 +55,32 @@ export function createSettle({ database, table, onBatch }: SettleOptions): Settl
     settle: async (settlement) => batcher.add(entryOf(settlement)),
     settleAll: async (settlements) => (settlements.length === 0 ? [] : settleBatch(settlements.map(entryOf))),
     settleIn: async (run, settlement) => {
-      const { rows } = await run(statements.settle.text, [jsonOf([entryOf(settlement)])]);
+      const { rows } = await run(statements.settleIn, [rowJson(entryOf(settlement))]);
       if (rows.length === 0) throw new FencedError(settlement.id, settlement.attempt);
     },
   };
 }
 
-const jsonOf = (entries: readonly Entry[]): string => `[${entries.map(({ json }) => json).join(",")}]`;
+/** The values of `arrayInput`'s parameters. */
+function arraysOf(entries: readonly Entry[]): readonly string[] {
+  return [
+    plainArray(entries.map(({ id }) => id)),
+    plainArray(entries.map(({ attempt }) => attempt)),
+    plainArray(entries.map(({ workerId }) => workerId)),
+    plainArray(entries.map(({ kind }) => kind)),
+    plainArray(entries.map(({ delayMs }) => delayMs)),
+    textArray(entries.map(({ result }) => result)),
+    textArray(entries.map(({ error }) => error)),
+    textArray(entries.map(({ reason }) => reason)),
+    textArray(entries.map(({ breaker }) => breaker)),
+  ];
+}
+
+/** The value of `jsonInput`'s parameter, for one settlement. */
+function rowJson({ fence: _, result, error, workerId, delayMs, ...rest }: Entry): string {
+  const fields = JSON.stringify({ ...rest, worker_id: workerId, delay_ms: delayMs });
+  return `[${fields.slice(0, -1)},"result":${result ?? "null"},"error":${error ?? "null"}}]`;
+}
 
 const fenceOf = (id: string, attempt: number): string => `${id.toLowerCase()}:${attempt}`;
 
@@ -71,29 +99,43 @@ function entryOf({ id, attempt, workerId, outcome }: Settlement): Entry {
     breaker?: string;
   } = rest;
   try {
-    const json = JSON.stringify({
+    return {
+      fence: fenceOf(id, attempt),
       id,
       attempt,
-      worker_id: workerId,
+      workerId,
       kind,
-      delay_ms: fields.delayMs,
-      result: fields.result,
-      error: fields.error,
+      delayMs: fields.delayMs,
+      result: JSON.stringify(fields.result),
+      error: JSON.stringify(fields.error),
       reason: fields.reason,
       breaker: fields.breaker,
-    });
-    return { fence: fenceOf(id, attempt), json };
+    };
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
     throw new LedgerDataError(`the outcome of job ${id} cannot be written as JSON: ${message}`, { cause: error });
   }
 }
 
-function settleStatements(table: TableName): { readonly settle: Statement; readonly already: Statement } {
-  const input = `json_to_recordset($1::text::json) as r(
+/** Settlements from array parameters `$1` to `$9`, as `i`: for our own pool. */
+const arrayInput = `(
+      select id, attempt, worker_id, kind, delay_ms, result::jsonb as result, error::jsonb as error, reason, breaker
+      from unnest(
+        $1::uuid[], $2::int[], $3::uuid[], $4::text[], $5::float8[], $6::text[], $7::text[], $8::text[], $9::text[]
+      ) as u(id, attempt, worker_id, kind, delay_ms, result, error, reason, breaker)
+    ) as i`;
+
+/** The same from one JSON text, which any driver's parameters can carry. */
+const jsonInput = `json_to_recordset($1::text::json) as i(
       id uuid, attempt integer, worker_id uuid, kind text, delay_ms double precision, result jsonb, error jsonb,
       reason text, breaker text
     )`;
+
+function settleStatements(table: TableName): {
+  readonly settle: Statement;
+  readonly settleIn: string;
+  readonly already: Statement;
+} {
   const finished = `kind in ('succeeded', 'dead', 'cancelled')`;
   const withError = appendErrorSql("errors", "error", "attempt");
   const repeated = `(kind = 'held' and errors -> -1 ->> 'code' is not distinct from error ->> 'code')`;
@@ -101,9 +143,9 @@ function settleStatements(table: TableName): { readonly settle: Statement; reado
   // Locks the jobs in id order (the input is sorted, and the lateral join takes it row by row), then touches only those.
   // Index: primary keys. The lateral join and the arrays keep the plan on the primary key, whatever the planner believes.
   // A probe that succeeded closes the breakers it probed; one that was held opens its breaker again.
-  const settle = `with fenced as materialized (
+  const settleFrom = (input: string): string => `with fenced as materialized (
     select j.*, i.kind, i.delay_ms, i.result, i.error, i.reason, i.breaker
-    from ${input.replace(" as r(", " as i(")} cross join lateral (
+    from ${input} cross join lateral (
       select * from ${table("jobs")} j
       where j.id = i.id and ${byIdOnly("j.state")} = 'running' and j.attempt = i.attempt and j.worker_id = i.worker_id
       for update
@@ -164,11 +206,15 @@ function settleStatements(table: TableName): { readonly settle: Statement; reado
 
   // Which of these attempts were settled before. Index: primary keys. Locks nothing.
   const already = `select i.id, i.attempt
-  from ${input.replace(" as r(", " as i(")}
+  from ${arrayInput}
   where exists (
       select from ${table("jobs")} j where j.id = i.id and j.settled = i.attempt
     ) or exists (
       select from ${table("jobs_history")} h where h.id = i.id and h.settled = i.attempt and h.worker_id = i.worker_id
     )`;
-  return { settle: { name: "warren_settle", text: settle }, already: { name: "warren_settled", text: already } };
+  return {
+    settle: { name: "warren_settle", text: settleFrom(arrayInput) },
+    settleIn: settleFrom(jsonInput),
+    already: { name: "warren_settled", text: already },
+  };
 }
