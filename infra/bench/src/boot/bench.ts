@@ -1,12 +1,13 @@
 import { execFile, spawn } from "node:child_process";
 import { once } from "node:events";
+import { existsSync } from "node:fs";
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { freePort } from "@warren/testing";
+import { freePort, waitFor } from "@warren/testing";
 import type { BenchOptions } from "../main.ts";
 import { keepResult } from "../results.ts";
 import { median } from "../statistics.ts";
@@ -70,21 +71,25 @@ async function start(clone: string, env: Readonly<Record<string, string>>): Prom
   });
   const ended = once(child, "exit");
   const said: string[] = [];
-  for await (const line of createInterface({ input: child.stdout })) {
-    said.push(line);
-    if (line.startsWith("Ready in ")) {
-      const readyMs = performance.now() - startedAt;
-      return {
-        readyMs,
-        async stop() {
-          child.stdout.resume();
-          child.kill("SIGTERM");
-          await ended;
-        },
-      };
-    }
-  }
-  throw new Error(`npm start ended before it was ready:\n${said.slice(-20).join("\n")}`);
+  const ready = new Promise<number>((resolve) => {
+    // read on after the table: a platform whose output nobody takes would fail at its next line
+    createInterface({ input: child.stdout }).on("line", (line) => {
+      said.push(line);
+      if (line.startsWith("Ready in ")) resolve(performance.now() - startedAt);
+    });
+  });
+  const readyMs = await Promise.race([ready, ended.then(() => undefined)]);
+  if (readyMs === undefined) throw new Error(`npm start ended before it was ready:\n${said.slice(-20).join("\n")}`);
+  return {
+    readyMs,
+    async stop() {
+      child.kill("SIGTERM");
+      await ended;
+      // npm goes first; the platform has gone when it lets its folder go
+      const lock = join(clone, ".warren", "start.pid");
+      await waitFor(() => !existsSync(lock), { what: "the platform to stop", timeoutMs: 60_000 });
+    },
+  };
 }
 
 /** So that a platform of the developer's own may run beside the benchmark. */
