@@ -77,8 +77,8 @@ function arraysOf(entries: readonly Entry[]): readonly string[] {
 }
 
 /** The value of `jsonInput`'s parameter, for one settlement. */
-function rowJson({ fence: _, result, error, workerId, delayMs, ...rest }: Entry): string {
-  const fields = JSON.stringify({ ...rest, worker_id: workerId, delay_ms: delayMs });
+function rowJson({ id, attempt, workerId, kind, delayMs, result, error, reason, breaker }: Entry): string {
+  const fields = JSON.stringify({ id, attempt, worker_id: workerId, kind, delay_ms: delayMs, reason, breaker });
   return `[${fields.slice(0, -1)},"result":${result ?? "null"},"error":${error ?? "null"}}]`;
 }
 

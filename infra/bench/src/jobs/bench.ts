@@ -42,10 +42,12 @@ export async function run(options: BenchOptions): Promise<void> {
   await using enqueuer = role("enqueue-role.ts", "enqueuer");
   await using worker = role("worker-role.ts", "worker");
   // part of every platform: it sends what an enqueuer that is faster than the broker leaves unsent
-  await using _dispatcher = await spawnService({
+  await using closing = new AsyncDisposableStack();
+  const dispatcher = await spawnService({
     entry: "services/dispatcher/src/main.ts",
     env: { DATABASE_URL: servers.databaseUrl, AMQP_URL: servers.amqpUrl, LOG_LEVEL: "warn" },
   });
+  closing.use(dispatcher);
   await worker.ask({ do: "start" });
   await enqueuer.ask({ do: "open" });
 
