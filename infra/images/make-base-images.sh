@@ -9,7 +9,7 @@
 # Needs root, a Docker engine, `debootstrap`; `node` also needs `npm ci` done in this checkout.
 set -eu
 here=$(cd "$(dirname "$0")" && pwd)
-mirror=${WARREN_DEBIAN_MIRROR:-http://deb.debian.org/debian}
+mirror=${WARREN_DEBIAN_MIRROR:-}
 base=warren-local/debian:trixie
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
@@ -23,8 +23,8 @@ docker info > /dev/null 2>&1 || fail "no Docker engine answers; start one (Debia
 make_base() {
   have "$base" && return
   command -v debootstrap > /dev/null || fail "debootstrap is missing; apt-get install debootstrap"
-  say "making $base from $mirror"
-  debootstrap --variant=minbase trixie "$work/trixie" "$mirror" > "$work/debootstrap.log" 2>&1 ||
+  say "making $base from ${mirror:-the mirror that debootstrap knows}"
+  debootstrap --variant=minbase trixie "$work/trixie" ${mirror:+"$mirror"} > "$work/debootstrap.log" 2>&1 ||
     { tail -20 "$work/debootstrap.log" >&2; fail "debootstrap failed"; }
   rm -rf "$work"/trixie/var/cache/apt/archives/*.deb "$work"/trixie/var/lib/apt/lists/*
   tar -C "$work/trixie" -c . | docker import - "$base" > /dev/null
