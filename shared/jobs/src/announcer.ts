@@ -1,7 +1,8 @@
 import type { Publisher } from "@warren/amqp";
-import { jobsExchange } from "@warren/amqp";
+import { jobsExchange, PublishError } from "@warren/amqp";
 import type { Ledger } from "@warren/ledger";
 import { type Logger, type Metrics } from "@warren/observability";
+import { Backlog, type Bundle } from "./backlog.ts";
 
 /** A job that is committed and ready, and whose worker should hear of it. */
 export interface Announced {
@@ -16,6 +17,10 @@ export interface AnnouncerOptions {
   readonly ledger: Pick<Ledger, "confirmSent">;
   /** Makes a queue's topology exist; called once per queue and awaited before its first message. */
   readonly declare?: ((queue: string) => Promise<void>) | undefined;
+  /** More messages than this are not handed to the publisher at once; further ones wait here as ids. */
+  readonly maxPendingMessages: number;
+  /** Jobs that may wait here; what is beyond is left to the dispatcher. */
+  readonly maxBacklogJobs: number;
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly newId: () => string;
@@ -30,16 +35,17 @@ export interface Announcer extends AsyncDisposable {
   announce(jobs: readonly Announced[]): void;
 }
 
-/** While the broker is away more than this many messages are not worth the memory: the dispatcher sends their jobs. */
-const maxPendingMessages = 20_000;
 /** Jobs enqueued one by one that meet in a turn share a message only so far, to spread evenly over workers. */
 const maxSharedByChance = 10;
-/** Most jobs are claimed and gone by then, and need no mark. */
-const confirmAfterMs = 2_000;
-const confirmBatch = 5_000;
+/**
+ * Jobs are marked as sent when they are this old, up to twice as old at most, which must stay below the ledger's grace for fresh jobs
+ * (5 s). Most have been claimed by then and need no mark; a mark is one more row version.
+ */
+const confirmEveryMs = 2_000;
+const confirmBatch = 2_000;
 const flushDeadlineMs = 5_000;
 
-interface Bundle {
+interface Open {
   readonly ids: string[];
   readonly limit: number;
 }
@@ -51,11 +57,15 @@ export function createAnnouncer(options: AnnouncerOptions): Announcer {
     help: "Messages for enqueued jobs, by what became of them (confirmed, failed, or left to the dispatcher)",
     labels: ["queue", "outcome"],
   });
-  const declared = new Map<string, Promise<void>>();
-  const open = new Map<string, Bundle>();
-  const inFlight = new Set<Promise<void>>();
+  const declared = new Map<string, Promise<void> | "done">();
+  const open = new Map<string, Open>();
+  const backlog = new Backlog(options.maxBacklogJobs);
+  let pending = 0;
+  let idle: (() => void) | undefined;
   let turn: NodeJS.Immediate | undefined;
-  let confirmed: { ids: string[]; since: number } | undefined;
+  /** Published since the last round of marking, and in the round before. */
+  let fresh: string[] = [];
+  let aged: string[] = [];
   let confirmTimer: NodeJS.Timeout | undefined;
   let confirming: Promise<void> = Promise.resolve();
   let lastComplaintAt = Number.NEGATIVE_INFINITY;
@@ -83,37 +93,58 @@ export function createAnnouncer(options: AnnouncerOptions): Announcer {
   }
 
   function send(queue: string, ids: readonly string[]): void {
-    if (inFlight.size >= maxPendingMessages) {
-      published.inc({ queue, outcome: "left" });
-      return;
-    }
-    const sending = publish(queue, ids).finally(() => inFlight.delete(sending));
-    inFlight.add(sending);
+    const bundle = { queue, ids };
+    if (pending < options.maxPendingMessages && backlog.jobs === 0) publish(bundle);
+    else if (!backlog.put(bundle)) published.inc({ queue, outcome: "left" });
   }
 
-  async function publish(queue: string, ids: readonly string[]): Promise<void> {
-    try {
-      if (options.declare !== undefined) await declareOnce(options.declare, queue);
-      await publisher.publish({
-        exchange: jobsExchange,
-        routingKey: queue,
-        body: Buffer.from(JSON.stringify({ v: 1, jobs: ids })),
-        messageId: newId(),
-      });
-      published.inc({ queue, outcome: "confirmed" });
-      remember(ids);
-    } catch (error) {
-      published.inc({ queue, outcome: "failed" });
-      complain(queue, error);
-    }
+  function publish({ queue, ids }: Bundle): void {
+    pending += 1;
+    const message = {
+      exchange: jobsExchange,
+      routingKey: queue,
+      body: Buffer.from(JSON.stringify({ v: 1, jobs: ids })),
+      messageId: newId(),
+    };
+    const ready = options.declare === undefined ? "done" : declareOnce(options.declare, queue);
+    const sending = ready === "done" ? publisher.publish(message) : ready.then(() => publisher.publish(message));
+    sending.then(
+      () => {
+        published.inc({ queue, outcome: "confirmed" });
+        remember(ids);
+        settled();
+      },
+      (error: unknown) => {
+        published.inc({ queue, outcome: "failed" });
+        complain(queue, error);
+        // the broker is away: what waits will be due for the dispatcher as well, and must not be sent by both when it is back
+        if (error instanceof PublishError && error.code === "AMQP_PUBLISH_TIMEOUT") leaveBacklog();
+        settled();
+      },
+    );
   }
 
-  function declareOnce(declare: (queue: string) => Promise<void>, queue: string): Promise<void> {
+  /** A place is free. */
+  function settled(): void {
+    pending -= 1;
+    const next = backlog.take();
+    if (next !== undefined) publish(next);
+    else if (pending === 0) idle?.();
+  }
+
+  function leaveBacklog(): void {
+    for (const { queue } of backlog.clear()) published.inc({ queue, outcome: "left" });
+  }
+
+  function declareOnce(declare: (queue: string) => Promise<void>, queue: string): Promise<void> | "done" {
     const known = declared.get(queue);
     if (known !== undefined) return known;
     const declaring = declare(queue);
     declared.set(queue, declaring);
-    declaring.catch(() => declared.delete(queue));
+    declaring.then(
+      () => declared.set(queue, "done"),
+      () => declared.delete(queue),
+    );
     return declaring;
   }
 
@@ -126,17 +157,20 @@ export function createAnnouncer(options: AnnouncerOptions): Announcer {
   }
 
   function remember(ids: readonly string[]): void {
-    confirmed ??= { ids: [], since: performance.now() };
-    for (const id of ids) confirmed.ids.push(id);
-    confirmTimer ??= setTimeout(() => {
-      confirming = confirmDue();
-    }, confirmAfterMs).unref();
+    for (const id of ids) fresh.push(id);
+    confirmTimer ??= setTimeout(confirmRound, confirmEveryMs).unref();
   }
 
-  async function confirmDue(): Promise<void> {
-    confirmTimer = undefined;
-    const due = confirmed?.ids ?? [];
-    confirmed = undefined;
+  function confirmRound(): void {
+    const due = aged;
+    aged = fresh;
+    fresh = [];
+    confirmTimer = aged.length === 0 ? undefined : setTimeout(confirmRound, confirmEveryMs).unref();
+    confirming = confirming.then(() => confirm(due));
+  }
+
+  /** Never rejects. */
+  async function confirm(due: readonly string[]): Promise<void> {
     for (let start = 0; start < due.length; start += confirmBatch) {
       try {
         await ledger.confirmSent(due.slice(start, start + confirmBatch).map((id) => ({ id, attempt: 0 })));
@@ -147,14 +181,24 @@ export function createAnnouncer(options: AnnouncerOptions): Announcer {
     }
   }
 
+  async function drained(): Promise<void> {
+    if (pending === 0) return;
+    await new Promise<void>((resolve) => {
+      idle = resolve;
+    });
+  }
+
   return {
     announce,
     async [Symbol.asyncDispose]() {
       flush();
-      await within(flushDeadlineMs, Promise.all(inFlight));
+      await within(flushDeadlineMs, drained());
+      leaveBacklog();
       clearTimeout(confirmTimer);
-      await confirming;
-      await within(flushDeadlineMs, confirmDue());
+      await within(
+        flushDeadlineMs,
+        confirming.then(() => confirm([...aged, ...fresh])),
+      );
     },
   };
 }

@@ -39,6 +39,10 @@ export interface ClientOptions {
   readonly declare?: (queue: string) => Promise<void>;
   readonly log: Logger;
   readonly metrics: Metrics;
+  /** Messages handed to the publisher and not confirmed yet; more wait here as ids. Default 20,000. */
+  readonly maxPendingMessages?: number;
+  /** Jobs that wait for such a place; what is beyond is left to the dispatcher. Default 500,000. */
+  readonly maxBacklogJobs?: number;
   /** Default `randomUUID`. */
   readonly newId?: () => string;
 }
@@ -77,6 +81,9 @@ const enqueueOptions = z.strictObject({
 
 const maxJobsPerStatement = 1_000;
 const defaultBundleSize = 50;
+const defaultPendingMessages = 20_000;
+/** About 150 bytes each where every job travels alone, and 65 in bundles: a full backlog is 75 MB at most. */
+const defaultBacklogJobs = 500_000;
 const noOptions: z.output<typeof enqueueOptions> = {};
 
 /** Opens a client: the side of Warren that adds jobs. */
@@ -86,7 +93,16 @@ export function createClient(options: ClientOptions): Client {
   const announcer =
     publisher === undefined
       ? undefined
-      : createAnnouncer({ publisher, ledger, declare: options.declare, log, metrics, newId });
+      : createAnnouncer({
+          publisher,
+          ledger,
+          declare: options.declare,
+          maxPendingMessages: options.maxPendingMessages ?? defaultPendingMessages,
+          maxBacklogJobs: options.maxBacklogJobs ?? defaultBacklogJobs,
+          log,
+          metrics,
+          newId,
+        });
   const enqueued = metrics.counter({
     name: "warren_jobs_enqueued_total",
     help: "Jobs added to the ledger by this process; duplicates of a known id are counted apart",

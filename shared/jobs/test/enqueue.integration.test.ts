@@ -78,3 +78,49 @@ test("disposing the client publishes what is pending and marks what was sent", a
   await client[Symbol.asyncDispose]();
   expect(await ledger.takeLost({ queue: "default", sentForMs: 0, limit: 10 })).toHaveLength(1);
 });
+
+test("a burst above what may be pending is announced by its own process as room frees, without a dispatcher", async () => {
+  const { ledger, metrics, session } = bench;
+  const log = bench.log.logger;
+  await using publisher = session.publisher();
+  await using client = createClient({ ledger, publisher, log, metrics, maxPendingMessages: 3 });
+  const lonely = defineJob({ name: "lonely", payload: z.object({ n: z.number() }), bundleSize: 1 });
+  const runs = new Set<number>();
+  await bench.worker([handle(lonely, ({ payload }) => void runs.add(payload.n))], { concurrency: 50 });
+  await client.enqueueMany(
+    lonely,
+    Array.from({ length: 200 }, (_, n) => ({ payload: { n } })),
+  );
+  await waitFor(() => runs.size === 200, { what: "every job to run", timeoutMs: 4_000 });
+  expect(await metrics.value("warren_job_messages_total", { outcome: "confirmed" })).toBe(200);
+  expect(await metrics.value("warren_job_messages_total", { outcome: "left" })).toBeUndefined();
+});
+
+test("what is beyond the backlog is left to the dispatcher, and counted", async () => {
+  const { ledger, metrics, session } = bench;
+  const log = bench.log.logger;
+  await using publisher = session.publisher();
+  await using client = createClient({ ledger, publisher, log, metrics, maxPendingMessages: 3, maxBacklogJobs: 10 });
+  const lonely = defineJob({ name: "lonely", payload: z.object({ n: z.number() }), bundleSize: 1 });
+  await client.enqueueMany(
+    lonely,
+    Array.from({ length: 20 }, (_, n) => ({ payload: { n } })),
+  );
+  await waitFor(async () => (await metrics.value("warren_job_messages_total", { outcome: "confirmed" })) === 13);
+  expect(await metrics.value("warren_job_messages_total", { outcome: "left" })).toBe(7);
+});
+
+test("when the broker stays away, the backlog is left to the dispatcher", async () => {
+  const { ledger, metrics } = bench;
+  const log = bench.log.logger;
+  await using session = await openSession({ urls: ["amqp://guest:guest@127.0.0.1:1"], name: "down", log });
+  await using publisher = session.publisher({ deadlineMs: 200 });
+  await using client = createClient({ ledger, publisher, log, metrics, maxPendingMessages: 3 });
+  const lonely = defineJob({ name: "lonely", payload: z.object({ n: z.number() }), bundleSize: 1 });
+  await client.enqueueMany(
+    lonely,
+    Array.from({ length: 20 }, (_, n) => ({ payload: { n } })),
+  );
+  await waitFor(async () => (await metrics.value("warren_job_messages_total", { outcome: "left" })) === 17);
+  await waitFor(async () => (await metrics.value("warren_job_messages_total", { outcome: "failed" })) === 3);
+});
