@@ -12,6 +12,8 @@ import { durationMs, parseOptions } from "./options.ts";
 export interface EnqueueOptions {
   /** Your own name for this job, up to 200 characters: enqueuing the same id of the same definition again makes no second job. */
   readonly id?: string;
+  /** What limits, order and fairness of the queue go by, up to 200 characters: a tenant, an account, a device. */
+  readonly key?: string;
   /** Not before this many milliseconds from now, by the ledger's clock. */
   readonly delayMs?: number;
   /** Not before this instant. Not together with `delayMs`. */
@@ -70,6 +72,7 @@ export interface Client extends AsyncDisposable {
 
 const enqueueOptions = z.strictObject({
   id: z.string().min(1).max(200).optional(),
+  key: z.string().min(1).max(200).optional(),
   delayMs: durationMs.optional(),
   at: z.date().optional(),
   priority: z.number().int().min(0).max(1_000).optional(),
@@ -198,6 +201,7 @@ export function prepare<Definition extends JobDefinition>(
     sendBy,
     ...startOf(options),
     ...(options.id === undefined ? {} : { key: options.id }),
+    ...(options.key === undefined ? {} : { limitKey: options.key }),
     ...(options.priority === undefined ? {} : { priority: options.priority }),
     ...(context?.traceparent === undefined ? {} : { trace: context.traceparent }),
   };

@@ -173,7 +173,8 @@ function checkResult(name: string, schema: z.ZodType | undefined, result: unknow
 }
 
 function settlementOf(attempt: Attempt, outcome: Verdict): Settlement {
-  return { id: attempt.id, attempt: attempt.claimed.attempt, workerId: attempt.workerId, outcome };
+  const { id, attempt: fence, rare } = attempt.claimed;
+  return { id, attempt: fence, workerId: attempt.workerId, outcome, linked: rare.linked === true };
 }
 
 function isHardTimeout(error: unknown): boolean {

@@ -19,6 +19,8 @@ export interface Job<Payload, Result> {
   /** One id from the first request to the last job it caused. What this handler enqueues inherits it. */
   readonly correlationId: string;
   /** The id given at enqueue by the caller, if one was. */
+  readonly givenId: string | undefined;
+  /** The key given at enqueue that limits, order and fairness go by, if one was. */
   readonly key: string | undefined;
   /** Aborts with a `JobAbortedError`: `JOB_TIMEOUT`, `JOB_LEASE_LOST`, `JOB_WORKER_STOPPING`. Pass it to whatever you await. */
   readonly signal: AbortSignal;
@@ -99,8 +101,11 @@ export class Attempt implements Job<unknown, unknown> {
   get correlationId(): string {
     return this.claimed.correlationId;
   }
-  get key(): string | undefined {
+  get givenId(): string | undefined {
     return this.claimed.key;
+  }
+  get key(): string | undefined {
+    return this.claimed.rare.limitKey;
   }
   get deadline(): Date {
     return new Date(this.#startedAt + this.#timeoutMs);

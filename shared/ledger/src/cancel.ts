@@ -1,4 +1,5 @@
 import type { Database } from "./database.ts";
+import { type FollowUps, finishedColumns } from "./follow-ups.ts";
 import { archiveSql } from "./history.ts";
 import type { FinishedState } from "./job.ts";
 import type { TableName } from "./sql.ts";
@@ -10,11 +11,19 @@ export type Cancelled =
   | { readonly kind: "finished"; readonly state: FinishedState }
   | { readonly kind: "missing" };
 
-export function createCancel(database: Database, table: TableName): (id: string, reason: string) => Promise<Cancelled> {
+export interface CancelOptions {
+  readonly database: Database;
+  readonly table: TableName;
+  readonly followUps: FollowUps;
+}
+
+export function createCancel({
+  database,
+  table,
+  followUps,
+}: CancelOptions): (id: string, reason: string) => Promise<Cancelled> {
   // Locks one job, waiting for a claim or a settlement under way, and then sees what that made of it. Index: primary keys.
-  const cancel = {
-    name: "warren_cancel",
-    text: `with target as materialized (
+  const cancel = `with target as materialized (
         select * from ${table("jobs")} where id = $1 and state <> 'running' for update
       ),
       gone as (
@@ -32,8 +41,7 @@ export function createCancel(database: Database, table: TableName): (id: string,
           stalls: "stalls",
         })}
       )
-      select id from target`,
-  };
+      select ${finishedColumns}, 'cancelled' as state, $2::text as reason from target`;
   const look = {
     name: "warren_cancel_look",
     text: `select state, worker_id from ${table("jobs")} where id = $1
@@ -42,8 +50,12 @@ export function createCancel(database: Database, table: TableName): (id: string,
   };
 
   return async (id, reason) => {
-    const cancelled = await database.run(cancel, [id, reason]);
-    if (cancelled.length > 0) return { kind: "cancelled" };
+    const { cancelled, finished } = await database.transaction(async (run) => {
+      const { rows } = await run(cancel, [id, reason]);
+      return { cancelled: rows.length > 0, finished: await followUps.finished(run, rows) };
+    });
+    await followUps.committed(finished);
+    if (cancelled) return { kind: "cancelled" };
     const [row] = await database.run(look, [id]);
     if (row === undefined) return { kind: "missing" };
     const state = String(row["state"]);

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import type { Database } from "./database.ts";
+import { type FollowUps, finishedColumns } from "./follow-ups.ts";
 import { appendErrorSql, archiveSql } from "./history.ts";
 import type { JobError } from "./job.ts";
 import { byIdOnly, type TableName } from "./sql.ts";
@@ -34,6 +35,7 @@ export interface DeadLettersOptions {
   readonly database: Database;
   readonly table: TableName;
   readonly newId: () => string;
+  readonly followUps: FollowUps;
 }
 
 export interface DeadLetters {
@@ -45,7 +47,7 @@ export interface DeadLetters {
   ): Promise<readonly string[]>;
 }
 
-export function createDeadLetters({ database, table, newId }: DeadLettersOptions): DeadLetters {
+export function createDeadLetters({ database, table, newId, followUps }: DeadLettersOptions): DeadLetters {
   const insert = `insert into ${table("dead_letters")}
       (id, fingerprint, message_id, queue, reason, exchange, routing_key, death, headers, body, job_ids)
     values ($1, $2, $3, $4, $5, $6, $7, $8::text::jsonb, $9::text::jsonb, $10, $11)
@@ -84,7 +86,7 @@ export function createDeadLetters({ database, table, newId }: DeadLettersOptions
         stalls: "stalls",
       })}
     )
-    select id from lost`;
+    select ${finishedColumns}, 'dead' as state, $2::text as reason from lost`;
 
   const record = (letter: DeadLetter): Promise<RecordedDeadLetter> =>
     database.transaction(async (run) => {
@@ -118,8 +120,12 @@ export function createDeadLetters({ database, table, newId }: DeadLettersOptions
       return rows.map((row) => ({ id: String(row["id"]), count: Number(row["count"]) }));
     },
     condemn: async (ids, { reason, error }) => {
-      const { rows } = await database.query(condemn, [ids, reason, storableJson(error)]);
-      return rows.map((row) => String(row["id"]));
+      const { condemned, finished } = await database.transaction(async (run) => {
+        const { rows } = await run(condemn, [ids, reason, storableJson(error)]);
+        return { condemned: rows.map((row) => String(row["id"])), finished: await followUps.finished(run, rows) };
+      });
+      await followUps.committed(finished);
+      return condemned;
     },
   };
 }

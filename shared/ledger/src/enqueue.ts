@@ -2,7 +2,7 @@ import { type Batcher, createBatcher, type OnBatch } from "./batcher.ts";
 import type { Database } from "./database.ts";
 import { LedgerConflictError, mayBeOneItem } from "./errors.ts";
 import type { EnqueueResult, JobState, NewJob } from "./job.ts";
-import { insertJobs, jobArrayInput, jobArrays, jobInput, jobRowJson, payloadJson } from "./job-insert.ts";
+import { insertJobs, isRare, jobArrayInput, jobArrays, jobInput, jobRowJson, payloadJson } from "./job-insert.ts";
 import type { RunSql, Statement, TableName } from "./sql.ts";
 
 /** A job on its way in. */
@@ -35,11 +35,17 @@ export function createEnqueue({ database, table, newId, onBatch }: EnqueueOption
   const statements = enqueueStatements(table);
   const common = { weigh: (call: Call) => call.length, splitOn: mayBeOneItem, onBatch };
 
-  // Two batchers: a key may have to wait for the transaction of somebody who enqueues the same key; others must not.
+  // Three batchers: a key may have to wait for the transaction of somebody who enqueues the same key; others must not. And plain
+  // jobs go by the statement with the fewest columns.
   const fresh: Batcher<Call, readonly EnqueueResult[]> = createBatcher({
     ...common,
     name: "enqueue",
     run: (calls) => inOneStatement(calls, insertFresh),
+  });
+  const rare: Batcher<Call, readonly EnqueueResult[]> = createBatcher({
+    ...common,
+    name: "enqueue_rare",
+    run: (calls) => inOneStatement(calls, (rows) => insertFreshIn(database.run, rows)),
   });
   const known: Batcher<Call, readonly EnqueueResult[]> = createBatcher({
     ...common,
@@ -96,7 +102,8 @@ export function createEnqueue({ database, table, newId, onBatch }: EnqueueOption
     enqueue: async (jobs) => {
       if (jobs.length === 0) return [];
       const rows = rowsOf(jobs);
-      return rows.every(isFresh) ? fresh.add(rows) : known.add(rows);
+      if (!rows.every(isFresh)) return known.add(rows);
+      return rows.some(({ job }) => isRare(job)) ? rare.add(rows) : fresh.add(rows);
     },
     enqueueIn: async (run, jobs) => {
       if (jobs.length === 0) return [];
@@ -138,18 +145,18 @@ function byKey(a: Row, b: Row): number {
   return 0;
 }
 
+// Inserts only; locks nothing that exists. Arrays for our own pool; in a caller's transaction the input is one JSON text, so
+// that any driver's parameters can carry it.
+const freshFrom = (insertion: string, rows: string): string => `with inserted as (
+  ${insertion}
+  from ${rows}
+  returning id, state
+)
+select id, state from inserted where state <> 'ready'`;
+
 function enqueueStatements(table: TableName) {
   const input = jobInput(1);
-  const insert = insertJobs(table);
-
-  // Inserts only; locks nothing that exists. Arrays for our own pool; in a caller's transaction the input is one JSON text, so
-  // that any driver's parameters can carry it.
-  const freshFrom = (rows: string): string => `with inserted as (
-    ${insert}
-    from ${rows}
-    returning id, state
-  )
-  select id, state from inserted where state <> 'ready'`;
+  const insert = insertJobs(table, { rare: true });
 
   // Step 1. A key's insert waits for whoever is inserting the same key, so exactly one wins, whatever the interleaving.
   // Index: job_keys (name, key), jobs (id).
@@ -187,8 +194,8 @@ function enqueueStatements(table: TableName) {
   ) s`;
 
   return {
-    freshArrays: { name: "warren_enqueue", text: freshFrom(jobArrayInput(1)) },
-    fresh: { name: "warren_enqueue_in", text: freshFrom(input) },
+    freshArrays: { name: "warren_enqueue", text: freshFrom(insertJobs(table, { rare: false }), jobArrayInput(1)) },
+    fresh: { name: "warren_enqueue_in", text: freshFrom(insert, input) },
     known: { name: "warren_enqueue_known", text: known },
     undo: { name: "warren_enqueue_undo", text: undo },
     find: { name: "warren_enqueue_find", text: find },

@@ -3,7 +3,8 @@ import type { JobRecord, JobState, RecordedError } from "./job.ts";
 import type { TableName } from "./sql.ts";
 
 const shared = `id, queue, name, version, state, payload, errors, attempt, excused, max_attempts, stalls, max_stalls, priority,
-  job_key, correlation_id, trace, worker_id, created_at, run_at, claimed_at`;
+  job_key, correlation_id, trace, worker_id, created_at, run_at, claimed_at, limit_key, flow_id,
+  schedule, payload_form, attributes, cancel_requested_at, cancel_reason, cancelled_by`;
 
 export function createFind(database: Database, table: TableName): (id: string) => Promise<JobRecord | undefined> {
   // One statement, one snapshot: a job on its way from one table to the other is never missed. Index: primary keys.
@@ -45,6 +46,14 @@ function jobRecord(row: Row): JobRecord {
     trace: optionalText(row["trace"]),
     workerId: optionalText(row["worker_id"]),
     heldBy: optionalText(row["held_by"]),
+    limitKey: optionalText(row["limit_key"]),
+    flowId: optionalText(row["flow_id"]),
+    schedule: optionalText(row["schedule"]),
+    payloadForm: optionalText(row["payload_form"]),
+    attributes: (row["attributes"] as JobRecord["attributes"] | null) ?? undefined,
+    cancelRequestedAt: optionalDate(row["cancel_requested_at"]),
+    cancelReason: optionalText(row["cancel_reason"]),
+    cancelledBy: optionalText(row["cancelled_by"]),
     createdAt: row["created_at"] as Date,
     runAt: row["run_at"] as Date,
     claimedAt: optionalDate(row["claimed_at"]),

@@ -19,6 +19,16 @@ const kept = [
   "trace",
   "job_key",
   "payload",
+  "linked",
+  "flow_id",
+  "limit_key",
+  "unique_key",
+  "schedule",
+  "payload_form",
+  "attributes",
+  "cancel_requested_at",
+  "cancel_reason",
+  "cancelled_by",
 ] as const;
 
 /** SQL expressions over the source row, for what the end of a job changes. */

@@ -26,8 +26,10 @@ export {
   mayBeOneItem,
   WorkerEndedError,
 } from "./errors.ts";
+export type { FinishedJob } from "./follow-ups.ts";
 export type {
   ClaimedJob,
+  ClaimedRareFields,
   EnqueueResult,
   FinishedState,
   JobError,
@@ -35,6 +37,7 @@ export type {
   JobStart,
   JobState,
   NewJob,
+  RareFields,
   RecordedError,
   SendableJob,
   UnfinishedState,

@@ -23,6 +23,14 @@ export function jobRowJson({ job, id, payload }: JobRow): string {
     correlation_id: job.correlationId,
     trace: job.trace,
     grace_ms: job.sendBy === "enqueuer" ? sendGraceMs : 0,
+    limit_key: job.limitKey,
+    linked: job.linked,
+    blocked: job.blocked,
+    flow_id: job.flowId,
+    unique_key: job.uniqueKey,
+    schedule: job.schedule,
+    payload_form: job.payloadForm,
+    attributes: job.attributes,
   });
   return `${fields.slice(0, -1)},"payload":${payload}}`;
 }
@@ -102,19 +110,42 @@ export function jobInput(parameter: number): string {
   return `json_to_recordset($${parameter}::text::json) as r(
       id uuid, queue text, name text, version integer, payload jsonb, priority integer, delay_ms double precision,
       run_at timestamptz, max_attempts integer, max_stalls integer, key text, breakers text[], correlation_id text,
-      trace text, grace_ms integer
+      trace text, grace_ms integer, limit_key text, linked boolean, blocked boolean, flow_id uuid, unique_key text,
+      schedule text, payload_form text, attributes jsonb
     )`;
 }
 
-/** The insert of rows named `r` (see `jobInput`), up to its `select` list: append `from … where … returning …`. */
-export function insertJobs(table: TableName): string {
+/** Whether a job has what `jobArrayInput` cannot carry. */
+export function isRare(job: NewJob): boolean {
+  return (
+    job.limitKey !== undefined ||
+    job.linked === true ||
+    job.blocked === true ||
+    job.flowId !== undefined ||
+    job.uniqueKey !== undefined ||
+    job.schedule !== undefined ||
+    job.payloadForm !== undefined ||
+    job.attributes !== undefined
+  );
+}
+
+/**
+ * The insert of rows named `r` of `jobArrayInput`, or with `rare` of `jobInput`, up to its `select` list: append
+ * `from … where … returning …`.
+ */
+export function insertJobs(table: TableName, { rare }: { readonly rare: boolean }): string {
   const runAt = `coalesce(r.run_at, statement_timestamp() + r.delay_ms * interval '1 millisecond', statement_timestamp())`;
   return `insert into ${table("jobs")} (
       id, run_at, send_after, created_at, max_attempts, max_stalls, version, priority, state, queue, name,
-      correlation_id, trace, job_key, breakers, payload
+      correlation_id, trace, job_key, breakers, payload${rare ? rareColumns.into : ""}
     )
     select r.id, ${runAt}, statement_timestamp() + r.grace_ms * interval '1 millisecond', statement_timestamp(),
       r.max_attempts, r.max_stalls, r.version, coalesce(r.priority, 0),
-      case when ${runAt} > statement_timestamp() then 'scheduled' else 'ready' end,
-      r.queue, r.name, r.correlation_id, r.trace, r.key, coalesce(r.breakers, '{}'), coalesce(r.payload, 'null')`;
+      case ${rare ? "when r.blocked then 'blocked' " : ""}when ${runAt} > statement_timestamp() then 'scheduled' else 'ready' end,
+      r.queue, r.name, r.correlation_id, r.trace, r.key, coalesce(r.breakers, '{}'), coalesce(r.payload, 'null')${rare ? rareColumns.from : ""}`;
 }
+
+const rareColumns = {
+  into: ", limit_key, linked, flow_id, unique_key, schedule, payload_form, attributes",
+  from: ", r.limit_key, coalesce(r.linked, false), r.flow_id, r.unique_key, r.schedule, r.payload_form, r.attributes",
+} as const;

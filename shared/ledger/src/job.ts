@@ -1,5 +1,5 @@
-/** Where a job stands. `retrying` is `scheduled` after at least one attempt. */
-export type UnfinishedState = "scheduled" | "ready" | "running" | "retrying";
+/** Where a job stands. `blocked`: a job of its flow that it depends on is not finished. `retrying` is `scheduled` after at least one attempt. */
+export type UnfinishedState = "blocked" | "scheduled" | "ready" | "running" | "retrying";
 export type FinishedState = "succeeded" | "dead" | "cancelled";
 export type JobState = UnfinishedState | FinishedState;
 
@@ -17,40 +17,59 @@ export interface RecordedError extends JobError {
   readonly at: string;
 }
 
+/** What only some jobs have. A job without any of it takes the short way into the ledger. */
+export interface RareFields {
+  /** The key that limits, order and fairness go by. */
+  readonly limitKey?: string;
+  /** Its end has follow-ups: see `follow-ups.ts`. */
+  readonly linked?: boolean;
+  /** Not before something unblocks it, whatever its start says. */
+  readonly blocked?: boolean;
+  readonly flowId?: string;
+  readonly uniqueKey?: string;
+  /** Name of the schedule that made it. */
+  readonly schedule?: string;
+  /** How `payload` is to be read; without it, plain JSON. */
+  readonly payloadForm?: string;
+  /** Fields chosen for search. */
+  readonly attributes?: Readonly<Record<string, string | number | boolean>>;
+}
+
 /** When a job may run first: at once, after a delay counted by the database's clock, or at an instant. */
 export type JobStart =
   | { readonly delayMs?: undefined; readonly runAt?: undefined }
   | { readonly delayMs: number; readonly runAt?: undefined }
   | { readonly delayMs?: undefined; readonly runAt: Date };
 
-export type NewJob = JobStart & {
-  /**
-   * Only to repeat an enqueue whose answer was lost: a job that exists under this id, finished or not, is not made again.
-   * Default: a fresh UUIDv7, which costs less. For ids of your own choice use `key`.
-   */
-  readonly id?: string;
-  readonly queue: string;
-  /** Name of the job definition. */
-  readonly name: string;
-  /** Version of the payload's schema. */
-  readonly version: number;
-  /** JSON. Strings must not hold U+0000 or lone surrogates: Postgres cannot store them. */
-  readonly payload: unknown;
-  readonly priority?: number;
-  /** How many attempts count before the job is dead. */
-  readonly maxAttempts: number;
-  /** How many stalls (lost workers) are forgiven; one more and the job is dead. */
-  readonly maxStalls: number;
-  /** The same name and key is the same job, until history is dropped. */
-  readonly key?: string;
-  /** Breakers (`provider:operation`) that must be closed for the job to run. */
-  readonly breakers?: readonly string[];
-  readonly correlationId: string;
-  /** W3C `traceparent` of the creator. */
-  readonly trace?: string;
-  /** Who publishes it: the enqueuing process right after its commit (the dispatcher waits 5 s), or the dispatcher at once. */
-  readonly sendBy: "enqueuer" | "dispatcher";
-};
+export type NewJob = JobStart &
+  RareFields & {
+    /**
+     * Only to repeat an enqueue whose answer was lost: a job that exists under this id, finished or not, is not made again.
+     * Default: a fresh UUIDv7, which costs less. For ids of your own choice use `key`.
+     */
+    readonly id?: string;
+    readonly queue: string;
+    /** Name of the job definition. */
+    readonly name: string;
+    /** Version of the payload's schema. */
+    readonly version: number;
+    /** JSON. Strings must not hold U+0000 or lone surrogates: Postgres cannot store them. */
+    readonly payload: unknown;
+    readonly priority?: number;
+    /** How many attempts count before the job is dead. */
+    readonly maxAttempts: number;
+    /** How many stalls (lost workers) are forgiven; one more and the job is dead. */
+    readonly maxStalls: number;
+    /** The same name and key is the same job, until history is dropped. */
+    readonly key?: string;
+    /** Breakers (`provider:operation`) that must be closed for the job to run. */
+    readonly breakers?: readonly string[];
+    readonly correlationId: string;
+    /** W3C `traceparent` of the creator. */
+    readonly trace?: string;
+    /** Who publishes it: the enqueuing process right after its commit (the dispatcher waits 5 s), or the dispatcher at once. */
+    readonly sendBy: "enqueuer" | "dispatcher";
+  };
 
 export interface EnqueueResult {
   readonly id: string;
@@ -76,6 +95,7 @@ export interface ClaimedJob {
   readonly correlationId: string;
   readonly trace: string | undefined;
   readonly key: string | undefined;
+  readonly rare: ClaimedRareFields;
   readonly breakers: readonly string[];
   /** It runs to find out whether an open breaker may close. */
   readonly probe: boolean;
@@ -85,6 +105,17 @@ export interface ClaimedJob {
   readonly claimedAt: Date;
   /** From when it was due to the claim, by the database's clock. */
   readonly waitMs: number;
+}
+
+/** As `RareFields`, of a job in the hands of a worker. */
+export interface ClaimedRareFields {
+  readonly limitKey?: string;
+  readonly linked?: boolean;
+  readonly flowId?: string;
+  readonly uniqueKey?: string;
+  readonly schedule?: string;
+  readonly payloadForm?: string;
+  readonly attributes?: Readonly<Record<string, string | number | boolean>>;
 }
 
 /** A ready job that somebody should publish. */
@@ -122,6 +153,16 @@ export interface JobRecord {
   readonly workerId: string | undefined;
   /** The breaker that holds it back. */
   readonly heldBy: string | undefined;
+  /** The key that limits, order and fairness go by. */
+  readonly limitKey: string | undefined;
+  readonly flowId: string | undefined;
+  readonly schedule: string | undefined;
+  readonly payloadForm: string | undefined;
+  readonly attributes: Readonly<Record<string, string | number | boolean>> | undefined;
+  readonly cancelRequestedAt: Date | undefined;
+  /** Why somebody wanted it cancelled, and who. */
+  readonly cancelReason: string | undefined;
+  readonly cancelledBy: string | undefined;
   readonly createdAt: Date;
   readonly runAt: Date;
   readonly claimedAt: Date | undefined;

@@ -6,6 +6,7 @@ import { openDatabase } from "./database.ts";
 import { createDeadLetters } from "./dead-letters.ts";
 import { createEnqueue } from "./enqueue.ts";
 import { createFind } from "./find.ts";
+import { createFollowUps, type FollowUp } from "./follow-ups.ts";
 import { createInstruments } from "./instruments.ts";
 import type { Ledger } from "./ledger.ts";
 import type { LedgerLog, LedgerMetrics } from "./log.ts";
@@ -65,16 +66,22 @@ export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
   const { onBatch } = createInstruments(options.metrics, database.pool);
   const { repeatable, undone } = retrying({ retries: options.retries ?? 2, delayMs: options.retryDelayMs ?? 50 });
 
+  // In the order in which they run in the transaction that finishes linked jobs.
+  const hooks: readonly FollowUp[] = [];
+  const followUps = createFollowUps(hooks, (error) => {
+    options.log.warn({ err: error }, "follow-up of finished jobs left to the dispatcher");
+  });
+
   const enqueue = createEnqueue({ database, table, newId, onBatch });
   const claiming = createClaim({ database, table, onBatch });
-  const settle = createSettle({ database, table, onBatch });
+  const settle = createSettle({ database, table, onBatch, followUps });
   const workers = createWorkers(database, table);
-  const rescue = createRescue(database, table);
+  const rescue = createRescue({ database, table, followUps });
   const release = createRelease(database, table);
   const breakers = createBreakers(database, table);
   const find = createFind(database, table);
-  const cancel = createCancel(database, table);
-  const deadLetters = createDeadLetters({ database, table, newId });
+  const cancel = createCancel({ database, table, followUps });
+  const deadLetters = createDeadLetters({ database, table, newId, followUps });
   const cache = createCacheStore(database, table);
 
   return {

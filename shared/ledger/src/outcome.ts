@@ -19,6 +19,8 @@ export interface Settlement {
   readonly attempt: number;
   readonly workerId: string;
   readonly outcome: Outcome;
+  /** From the claim's `rare.linked`: such jobs settle in a transaction with their follow-ups. A wrong `false` costs a round trip. */
+  readonly linked?: boolean;
 }
 
 /**

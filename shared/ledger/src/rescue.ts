@@ -1,4 +1,5 @@
 import type { Database } from "./database.ts";
+import { type FollowUps, finishedColumns } from "./follow-ups.ts";
 import { appendErrorSql, archiveSql } from "./history.ts";
 import type { SendableJob } from "./job.ts";
 import { sendable } from "./release.ts";
@@ -32,7 +33,13 @@ export interface Rescue {
   expire(worker: { readonly id: string; readonly beatSeq: string }): Promise<Expired>;
 }
 
-export function createRescue(database: Database, table: TableName): Rescue {
+export interface RescueOptions {
+  readonly database: Database;
+  readonly table: TableName;
+  readonly followUps: FollowUps;
+}
+
+export function createRescue({ database, table, followUps }: RescueOptions): Rescue {
   // One row a living worker; reads the small table whole.
   const beats = {
     name: "warren_beats",
@@ -53,16 +60,21 @@ export function createRescue(database: Database, table: TableName): Rescue {
         ageMs: Number(row["age_ms"]),
       }));
     },
-    expire: ({ id, beatSeq }) =>
-      database.transaction(async (run) => {
-        if (!(await endLease(run, table, { id, as: "expired", beatSeq }))) return { expired: false };
+    expire: async ({ id, beatSeq }) => {
+      const expired = await database.transaction(async (run) => {
+        if (!(await endLease(run, table, { id, as: "expired", beatSeq }))) return undefined;
         const { rows } = await run(rescue, [id]);
-        return {
-          expired: true,
-          rescued: rows.filter((row) => row["dead"] !== true).map(sendable),
-          dead: rows.filter((row) => row["dead"] === true).map((row) => String(row["id"])),
-        };
-      }),
+        const dead = rows.filter((row) => row["dead"] === true);
+        return { rows, dead, finished: await followUps.finished(run, dead) };
+      });
+      if (expired === undefined) return { expired: false };
+      await followUps.committed(expired.finished);
+      return {
+        expired: true,
+        rescued: expired.rows.filter((row) => row["dead"] !== true).map(sendable),
+        dead: expired.dead.map((row) => String(row["id"])),
+      };
+    },
   };
 }
 
@@ -96,5 +108,5 @@ function rescueSql(table: TableName): string {
       errors = ${appendErrorSql("errors", error, "attempt")}
     where id = any (array(select id from lost where not over))
   )
-  select id, queue, name, attempt, over as dead from lost order by id`;
+  select ${finishedColumns}, attempt, over as dead, 'dead' as state, 'JOB_STALLED' as reason from lost order by id`;
 }

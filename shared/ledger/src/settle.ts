@@ -2,6 +2,7 @@ import { plainArray, textArray } from "./arrays.ts";
 import { createBatcher, type OnBatch } from "./batcher.ts";
 import type { Database } from "./database.ts";
 import { FencedError, LedgerDataError, mayBeOneItem } from "./errors.ts";
+import { type FollowUps, finishedColumns } from "./follow-ups.ts";
 import { appendErrorSql, archiveSql } from "./history.ts";
 import type { Settled, Settlement } from "./outcome.ts";
 import { byIdOnly, type RunSql, type Statement, type TableName } from "./sql.ts";
@@ -18,6 +19,7 @@ interface Entry {
   readonly error: string | undefined;
   readonly reason: string | undefined;
   readonly breaker: string | undefined;
+  readonly linked: boolean;
 }
 
 export interface Settle {
@@ -31,17 +33,50 @@ export interface SettleOptions {
   readonly database: Database;
   readonly table: TableName;
   readonly onBatch: OnBatch | undefined;
+  readonly followUps: FollowUps;
 }
 
-export function createSettle({ database, table, onBatch }: SettleOptions): Settle {
+export function createSettle({ database, table, onBatch, followUps }: SettleOptions): Settle {
   const statements = settleStatements(table);
-  const batcher = createBatcher<Entry, Settled>({ name: "settle", run: settleBatch, splitOn: mayBeOneItem, onBatch });
+  const common = { splitOn: mayBeOneItem, onBatch };
+  const plain = createBatcher<Entry, Settled>({
+    ...common,
+    name: "settle",
+    run: (entries) => settleBatch(entries, settlePlain),
+  });
+  // Apart: their follow-ups take a transaction of several statements, which plain jobs need not wait for.
+  const linked = createBatcher<Entry, Settled>({
+    ...common,
+    name: "settle_linked",
+    run: (entries) => settleBatch(entries, settleLinked),
+  });
 
-  async function settleBatch(entries: readonly Entry[]): Promise<readonly Settled[]> {
+  /** Passes linked jobs by: they come back as missed. */
+  async function settlePlain(entries: readonly Entry[]): Promise<Set<string>> {
+    const applied = fences(await database.run(statements.settle, arraysOf(entries)));
+    if (applied.size === entries.length) return applied;
+    // the caller may not have known that it is linked
+    const rest = entries.filter(({ fence }) => !applied.has(fence));
+    return new Set([...applied, ...(await settleLinked(rest))]);
+  }
+
+  async function settleLinked(entries: readonly Entry[]): Promise<Set<string>> {
+    const { rows, finished } = await database.transaction(async (run) => {
+      const answer = await run(statements.settleLinked, arraysOf(entries));
+      return { rows: answer.rows, finished: await followUps.finished(run, answer.rows.filter(isFinished)) };
+    });
+    await followUps.committed(finished);
+    return fences(rows);
+  }
+
+  async function settleBatch(
+    entries: readonly Entry[],
+    apply: (sorted: readonly Entry[]) => Promise<Set<string>>,
+  ): Promise<readonly Settled[]> {
     // The same settlement twice in a batch is one row of it; rows in id order, since they lock in this order.
     const distinct = new Map(entries.map((entry) => [entry.fence, entry]));
     const sorted = [...distinct.values()].sort((a, b) => (a.fence < b.fence ? -1 : 1));
-    const applied = fences(await database.run(statements.settle, arraysOf(sorted)));
+    const applied = await apply(sorted);
     const missed = sorted.filter(({ fence }) => !applied.has(fence));
     const already = missed.length === 0 ? applied : fences(await database.run(statements.already, arraysOf(missed)));
     return entries.map(({ fence }) => {
@@ -52,11 +87,16 @@ export function createSettle({ database, table, onBatch }: SettleOptions): Settl
   }
 
   return {
-    settle: async (settlement) => batcher.add(entryOf(settlement)),
-    settleAll: async (settlements) => (settlements.length === 0 ? [] : settleBatch(settlements.map(entryOf))),
+    settle: async (settlement) => {
+      const entry = entryOf(settlement);
+      return (entry.linked ? linked : plain).add(entry);
+    },
+    settleAll: async (settlements) =>
+      settlements.length === 0 ? [] : settleBatch(settlements.map(entryOf), settleLinked),
     settleIn: async (run, settlement) => {
       const { rows } = await run(statements.settleIn, [rowJson(entryOf(settlement))]);
       if (rows.length === 0) throw new FencedError(settlement.id, settlement.attempt);
+      await followUps.finished(run, rows.filter(isFinished));
     },
   };
 }
@@ -82,6 +122,9 @@ function rowJson({ id, attempt, workerId, kind, delayMs, result, error, reason, 
   return `[${fields.slice(0, -1)},"result":${result ?? "null"},"error":${error ?? "null"}}]`;
 }
 
+const isFinished = (row: Record<string, unknown>): boolean => finishedStates.has(String(row["state"]));
+const finishedStates = new Set(["succeeded", "dead", "cancelled"]);
+
 const fenceOf = (id: string, attempt: number): string => `${id.toLowerCase()}:${attempt}`;
 
 function fences(rows: readonly Record<string, unknown>[]): Set<string> {
@@ -89,7 +132,7 @@ function fences(rows: readonly Record<string, unknown>[]): Set<string> {
 }
 
 /** Serialised before any batch is formed, so that what JSON cannot hold fails its own call only. */
-function entryOf({ id, attempt, workerId, outcome }: Settlement): Entry {
+function entryOf({ id, attempt, workerId, outcome, linked = false }: Settlement): Entry {
   const { kind, ...rest } = outcome;
   const fields: {
     delayMs?: number;
@@ -110,6 +153,7 @@ function entryOf({ id, attempt, workerId, outcome }: Settlement): Entry {
       error: JSON.stringify(fields.error),
       reason: fields.reason,
       breaker: fields.breaker,
+      linked,
     };
   } catch (error) {
     const message = error instanceof Error ? error.message : String(error);
@@ -133,6 +177,7 @@ const jsonInput = `json_to_recordset($1::text::json) as i(
 
 function settleStatements(table: TableName): {
   readonly settle: Statement;
+  readonly settleLinked: string;
   readonly settleIn: string;
   readonly already: Statement;
 } {
@@ -143,11 +188,11 @@ function settleStatements(table: TableName): {
   // Locks the jobs in id order (the input is sorted, and the lateral join takes it row by row), then touches only those.
   // Index: primary keys. The lateral join and the arrays keep the plan on the primary key, whatever the planner believes.
   // A probe that succeeded closes the breakers it probed; one that was held opens its breaker again.
-  const settleFrom = (input: string): string => `with fenced as materialized (
+  const settleFrom = (input: string, which: "plain" | "all"): string => `with fenced as materialized (
     select j.*, i.kind, i.delay_ms, i.result, i.error, i.reason, i.breaker
     from ${input} cross join lateral (
       select * from ${table("jobs")} j
-      where j.id = i.id and ${byIdOnly("j.state")} = 'running' and j.attempt = i.attempt and j.worker_id = i.worker_id
+      where j.id = i.id and ${byIdOnly("j.state")} = 'running' and j.attempt = i.attempt and j.worker_id = i.worker_id${which === "plain" ? " and not j.linked" : ""}
       for update
     ) j
   ),
@@ -202,7 +247,7 @@ function settleStatements(table: TableName): {
     update ${table("breakers")} set release_window = 1
     where state = 'closed' and release_window > 1 and name = any (array(select breaker from fenced where kind = 'held'))
   )
-  select id, attempt from fenced`;
+  select ${which === "plain" ? "id, attempt" : `attempt, kind as state, reason, ${finishedColumns}`} from fenced`;
 
   // Which of these attempts were settled before. Index: primary keys. Locks nothing.
   const already = `select i.id, i.attempt
@@ -213,8 +258,9 @@ function settleStatements(table: TableName): {
       select from ${table("jobs_history")} h where h.id = i.id and h.settled = i.attempt and h.worker_id = i.worker_id
     )`;
   return {
-    settle: { name: "warren_settle", text: settleFrom(arrayInput) },
-    settleIn: settleFrom(jsonInput),
+    settle: { name: "warren_settle", text: settleFrom(arrayInput, "plain") },
+    settleLinked: settleFrom(arrayInput, "all"),
+    settleIn: settleFrom(jsonInput, "all"),
     already: { name: "warren_settled", text: already },
   };
 }

@@ -45,7 +45,7 @@ export function acceptStatement(table: TableName): Statement {
     from request q left join fresh f on f.request_id = q.id
   ),
   enqueued as (
-    ${insertJobs(table)}
+    ${insertJobs(table, { rare: false })}
     from ${jobArrayInput(firstJobParameter)}
     where r.id in (select unnest(q.job_ids) from request q join fresh f on f.request_id = q.id)
   )
