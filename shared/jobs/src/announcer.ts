@@ -108,20 +108,19 @@ export function createAnnouncer(options: AnnouncerOptions): Announcer {
     };
     const ready = options.declare === undefined ? "done" : declareOnce(options.declare, queue);
     const sending = ready === "done" ? publisher.publish(message) : ready.then(() => publisher.publish(message));
-    sending.then(
-      () => {
-        published.inc({ queue, outcome: "confirmed" });
-        remember(ids);
-        settled();
-      },
-      (error: unknown) => {
-        published.inc({ queue, outcome: "failed" });
-        complain(queue, error);
-        // the broker is away: what waits will be due for the dispatcher as well, and must not be sent by both when it is back
-        if (error instanceof PublishError && error.code === "AMQP_PUBLISH_TIMEOUT") leaveBacklog();
-        settled();
-      },
-    );
+    const confirmed = (): void => {
+      published.inc({ queue, outcome: "confirmed" });
+      remember(ids);
+      settled();
+    };
+    const failed = (error: unknown): void => {
+      published.inc({ queue, outcome: "failed" });
+      complain(queue, error);
+      // the broker is away: what waits will be due for the dispatcher as well, and must not be sent by both when it is back
+      if (error instanceof PublishError && error.code === "AMQP_PUBLISH_TIMEOUT") leaveBacklog();
+      settled();
+    };
+    sending.then(confirmed, failed);
   }
 
   /** A place is free. */

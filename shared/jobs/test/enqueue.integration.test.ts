@@ -123,4 +123,5 @@ test("when the broker stays away, the backlog is left to the dispatcher", async 
   );
   await waitFor(async () => (await metrics.value("warren_job_messages_total", { outcome: "left" })) === 17);
   await waitFor(async () => (await metrics.value("warren_job_messages_total", { outcome: "failed" })) === 3);
+  expect(await metrics.value("warren_job_messages_total", { outcome: "confirmed" })).toBeUndefined();
 });
