@@ -39,7 +39,9 @@ export function createClaim({ database, table, onBatch }: ClaimOptions): Claimin
   }
 
   async function claimBatch(workerId: string, calls: readonly Ids[]): Promise<readonly (readonly ClaimedJob[])[]> {
-    const rows = await database.run(statements.claim, [workerId, `{${calls.flat().join(",")}}`]);
+    const ids = calls.flat();
+    const rows = [...(await database.run(statements.claimFree, [workerId, `{${ids.join(",")}}`]))];
+    if (rows.length < ids.length) rows.push(...(await claimRest(workerId, ids, rows)));
     if (rows.length === 0) {
       const living = await database.run(statements.living, [workerId]);
       if (living.length === 0) throw new WorkerEndedError(workerId);
@@ -52,6 +54,13 @@ export function createClaim({ database, table, onBatch }: ClaimOptions): Claimin
         return job !== undefined && claimed.delete(job.id) ? [job] : [];
       }),
     );
+  }
+
+  /** Those that nobody may have, and those that a breaker may hold back. */
+  async function claimRest(workerId: string, ids: Ids, claimed: readonly Row[]): Promise<readonly Row[]> {
+    const known = new Set(claimed.map((row) => String(row["id"])));
+    const rest = ids.filter((id) => !known.has(id.toLowerCase()));
+    return rest.length === 0 ? [] : database.run(statements.claim, [workerId, `{${rest.join(",")}}`]);
   }
 
   return {
@@ -98,7 +107,29 @@ const rareFields = `case when j.linked or num_nonnulls(j.limit_key, j.schedule, 
     ))
   end`;
 
-function claimStatements(table: TableName): { readonly claim: Statement; readonly living: Statement } {
+interface ClaimStatements {
+  readonly claimFree: Statement;
+  readonly claim: Statement;
+  readonly living: Statement;
+}
+
+function claimStatements(table: TableName): ClaimStatements {
+  const blocks = `(b.state = 'open' or (b.state = 'half_open' and not j.probe))`;
+  const running = `set state = 'running', worker_id = $1, attempt = attempt + 1, claimed_at = clock_timestamp()`;
+  const columns = `j.id, j.queue, j.name, j.version, j.payload, j.attempt, j.excused, j.max_attempts, j.stalls, j.correlation_id,
+    j.trace, j.job_key, j.breakers, j.probe, j.run_at, j.created_at, j.claimed_at, ${rareFields} as rare`;
+
+  // Claims what no breaker holds back, in one pass. Locks: the worker's row against its end (for key share: beats pass), then the
+  // jobs in the order in which the index scan takes the array, which is id order. It waits for a locked job, then compares again.
+  const claimFree = `with living as (
+    select id from ${table("workers")} where id = $1 and ended_at is null for key share
+  )
+  update ${table("jobs")} j
+  ${running}
+  where j.id = any ($2::uuid[]) and ${byIdOnly("j.state")} = 'ready' and j.held_by is null and exists (select from living)
+    and (j.breakers = '{}' or not exists (select from ${table("breakers")} b where b.name = any (j.breakers) and ${blocks}))
+  returning ${columns}`;
+
   // Locks: the worker's row against its end (for key share: beats pass), then the jobs in id order. It waits for a locked job
   // rather than skipping it: a skipped claim would be a lost message. Ids come by array, so that each finds its row by the
   // primary key whatever the planner believes about the table. A job whose breaker is open is held instead, which counts as
@@ -109,7 +140,7 @@ function claimStatements(table: TableName): { readonly claim: Statement; readonl
   picked as (
     select j.id, case when j.breakers <> '{}' then (
         select b.name from ${table("breakers")} b
-        where b.name = any (j.breakers) and (b.state = 'open' or (b.state = 'half_open' and not j.probe))
+        where b.name = any (j.breakers) and ${blocks}
         order by b.name limit 1
       ) end as blocked_by
     from ${table("jobs")} j
@@ -124,11 +155,14 @@ function claimStatements(table: TableName): { readonly claim: Statement; readonl
     where j.id = any (array(select id from picked where blocked_by is not null))
   )
   update ${table("jobs")} j
-  set state = 'running', worker_id = $1, attempt = attempt + 1, claimed_at = clock_timestamp()
+  ${running}
   where j.id = any (array(select id from picked where blocked_by is null))
-  returning j.id, j.queue, j.name, j.version, j.payload, j.attempt, j.excused, j.max_attempts, j.stalls, j.correlation_id,
-    j.trace, j.job_key, j.breakers, j.probe, j.run_at, j.created_at, j.claimed_at, ${rareFields} as rare`;
+  returning ${columns}`;
 
   const living = `select 1 from ${table("workers")} where id = $1 and ended_at is null`;
-  return { claim: { name: "warren_claim", text: claim }, living: { name: "warren_living", text: living } };
+  return {
+    claimFree: { name: "warren_claim_free", text: claimFree },
+    claim: { name: "warren_claim", text: claim },
+    living: { name: "warren_living", text: living },
+  };
 }

@@ -51,13 +51,27 @@ export function createSettle({ database, table, onBatch, followUps }: SettleOpti
     run: (entries) => settleBatch(entries, settleLinked),
   });
 
-  /** Passes linked jobs by: they come back as missed. */
+  /** Most attempts succeed, and that statement is the shortest; whatever it passes by takes the long way. */
   async function settlePlain(entries: readonly Entry[]): Promise<Set<string>> {
-    const applied = fences(await database.run(statements.settle, arraysOf(entries)));
-    if (applied.size === entries.length) return applied;
+    const succeeded = entries.filter(({ kind }) => kind === "succeeded");
+    const applied =
+      succeeded.length === 0
+        ? new Set<string>()
+        : fences(await database.run(statements.succeed, successesOf(succeeded)));
+    await settleRest(entries, applied, async (rest) => fences(await database.run(statements.settle, arraysOf(rest))));
     // the caller may not have known that it is linked
+    await settleRest(entries, applied, settleLinked);
+    return applied;
+  }
+
+  async function settleRest(
+    entries: readonly Entry[],
+    applied: Set<string>,
+    apply: (rest: readonly Entry[]) => Promise<Set<string>>,
+  ): Promise<void> {
+    if (applied.size === entries.length) return;
     const rest = entries.filter(({ fence }) => !applied.has(fence));
-    return new Set([...applied, ...(await settleLinked(rest))]);
+    for (const fence of await apply(rest)) applied.add(fence);
   }
 
   async function settleLinked(entries: readonly Entry[]): Promise<Set<string>> {
@@ -113,6 +127,16 @@ function arraysOf(entries: readonly Entry[]): readonly string[] {
     textArray(entries.map(({ error }) => error)),
     textArray(entries.map(({ reason }) => reason)),
     textArray(entries.map(({ breaker }) => breaker)),
+  ];
+}
+
+/** The values of the parameters of `succeed`. */
+function successesOf(entries: readonly Entry[]): readonly string[] {
+  return [
+    plainArray(entries.map(({ id }) => id)),
+    plainArray(entries.map(({ attempt }) => attempt)),
+    plainArray(entries.map(({ workerId }) => workerId)),
+    textArray(entries.map(({ result }) => result)),
   ];
 }
 
@@ -176,6 +200,7 @@ const jsonInput = `json_to_recordset($1::text::json) as i(
     )`;
 
 function settleStatements(table: TableName): {
+  readonly succeed: Statement;
   readonly settle: Statement;
   readonly settleLinked: string;
   readonly settleIn: string;
@@ -249,6 +274,28 @@ function settleStatements(table: TableName): {
   )
   select ${which === "plain" ? "id, attempt" : `attempt, kind as state, reason, ${finishedColumns}`} from fenced`;
 
+  // Moves succeeded jobs to history; passes by those whose end concerns others (linked, probes). Locks in id order: the input is
+  // sorted, and is the outer side of a nested loop, since an array comparison can be neither merged nor hashed, and the state is
+  // hidden from the partial indexes. Index: jobs (id). The fence is compared again after waiting for a lock.
+  const succeed = `with gone as (
+    delete from ${table("jobs")} j
+    using unnest($1::uuid[], $2::int[], $3::uuid[], $4::text[]) as i(id, attempt, worker_id, result)
+    where j.id = any (array[i.id]) and ${byIdOnly("j.state")} = 'running'
+      and j.attempt = i.attempt and j.worker_id = i.worker_id and not j.linked and not j.probe
+    returning j.*, i.result::jsonb as result
+  )
+  ${archiveSql(table, {
+    source: "gone",
+    where: "true",
+    state: "'succeeded'",
+    reason: "null",
+    result: "result",
+    errors: "errors",
+    settled: "attempt",
+    stalls: "stalls",
+  })}
+  returning id, attempt`;
+
   // Which of these attempts were settled before. Index: primary keys. Locks nothing.
   const already = `select i.id, i.attempt
   from ${arrayInput}
@@ -258,6 +305,7 @@ function settleStatements(table: TableName): {
       select from ${table("jobs_history")} h where h.id = i.id and h.settled = i.attempt and h.worker_id = i.worker_id
     )`;
   return {
+    succeed: { name: "warren_succeed", text: succeed },
     settle: { name: "warren_settle", text: settleFrom(arrayInput, "plain") },
     settleLinked: settleFrom(arrayInput, "all"),
     settleIn: settleFrom(jsonInput, "all"),
