@@ -26,6 +26,8 @@ export interface ClaimerOptions {
 export interface Claimer {
   /** Something changed: a message came, a slot is free. Claims start in this turn of the event loop. */
   poke(): void;
+  /** Resolves when no claim is under way; that none starts meanwhile is for `ready` to say. */
+  answered(): Promise<void>;
   /** Starts no more claims; resolves when those under way are answered. */
   stop(): Promise<void>;
 }
@@ -85,7 +87,7 @@ export function createClaimer(options: ClaimerOptions): Claimer {
       return;
     }
     failures = 0;
-    inbox.answered(draft);
+    inbox.answered(draft, jobs);
     for (const job of jobs) options.run(job, workerId);
     slots.give(draft.ids.length - jobs.length);
   }
@@ -128,6 +130,9 @@ export function createClaimer(options: ClaimerOptions): Claimer {
 
   return {
     poke,
+    async answered() {
+      while (inFlight.size > 0) await Promise.all(inFlight);
+    },
     async stop() {
       stopping.abort();
       await Promise.all(inFlight);

@@ -2,6 +2,7 @@ import type { ClaimedJob, Ledger, Settlement } from "@warren/ledger";
 import { type Logger, runWithContext, type Tracing } from "@warren/observability";
 import type { z } from "zod";
 import { defaultBackoff } from "./backoff.ts";
+import { type Cap, createCap } from "./caps.ts";
 import type { Deadlines } from "./deadlines.ts";
 import { JobAbortedError, JobDataError } from "./errors.ts";
 import type { HandlerTable, JobHandler } from "./handle.ts";
@@ -26,6 +27,10 @@ export interface ExecutorOptions {
   readonly deadlines: Deadlines;
   readonly instruments: Instruments;
   readonly enqueue: AttemptServices["enqueue"];
+  /** Looked at for the caps of its definitions. */
+  readonly jobs: readonly JobHandler[];
+  /** A job of the queue has left its place. */
+  readonly ended: (queue: string) => void;
   readonly log: Logger;
   readonly tracing: Tracing | undefined;
   readonly random: () => number;
@@ -39,6 +44,10 @@ export interface Executor {
   readonly abandonedHandlers: number;
   /** Moving average of how long handlers run, in milliseconds; 0 before the first has ended. */
   readonly averageRunMs: number;
+  /** Attempts that have left their slots. */
+  readonly endedAttempts: number;
+  /** The same average of one queue's jobs. */
+  averageRunMsOf(queue: string): number;
 }
 
 const averageWeight = 0.1;
@@ -48,6 +57,11 @@ export function createExecutor(options: ExecutorOptions): Executor {
   const judge = createJudge({ deadlines, log, random });
   let abandonedHandlers = 0;
   let averageRunMs = 0;
+  let endedAttempts = 0;
+  const averageOfQueue = new Map<string, number>();
+  const caps = new Map<JobHandler | undefined, Cap>();
+  for (const handler of options.jobs)
+    if (handler.concurrency !== undefined) caps.set(handler, createCap(handler.concurrency));
 
   const services: AttemptServices = {
     log,
@@ -65,6 +79,8 @@ export function createExecutor(options: ExecutorOptions): Executor {
     own.waited(Math.max(0, claimed.claimedAt.getTime() - claimed.runAt.getTime()) / 1_000);
 
     const outcome = await attemptIt(handler, attempt, own);
+    endedAttempts += 1;
+    options.ended(claimed.queue);
     slots.give(1);
     const verdict = await judge(outcome, claimed, handler?.definition.backoff ?? defaultBackoff);
     const settled = await settler.settle(settlementOf(attempt, verdict));
@@ -76,9 +92,36 @@ export function createExecutor(options: ExecutorOptions): Executor {
   /** A job that this worker cannot run ends, or goes back, without a handler. */
   async function attemptIt(handler: JobHandler | undefined, attempt: Attempt, own: JobInstruments): Promise<Outcome> {
     const unfit = handler === undefined ? unhandled(attempt) : parsePayload(handler, attempt);
-    if (handler !== undefined && unfit === undefined) return work(handler, attempt, own);
+    if (handler !== undefined && unfit === undefined) {
+      const cap = caps.get(handler);
+      return cap === undefined ? work(handler, attempt, own) : workWithin(cap, handler, attempt, own);
+    }
     running.add({ attempt, giveUp: () => undefined });
     return unfit ?? unhandled(attempt);
+  }
+
+  /** Waits for its definition's cap, then works. Waiting, it can be given up like any attempt; its limits do not run yet. */
+  async function workWithin(cap: Cap, handler: JobHandler, attempt: Attempt, own: JobInstruments): Promise<Outcome> {
+    if (!cap.enter()) {
+      const { promise, resolve } = Promise.withResolvers<Outcome | undefined>();
+      let inside = false;
+      const withdraw = cap.wait(() => {
+        inside = true;
+        resolve(undefined);
+      });
+      running.add({ attempt, giveUp: resolve });
+      const givenUp = (await promise) ?? abortedOutcome(attempt);
+      if (givenUp !== undefined) {
+        if (inside) cap.leave();
+        else withdraw();
+        return givenUp;
+      }
+    }
+    try {
+      return await work(handler, attempt, own);
+    } finally {
+      cap.leave();
+    }
   }
 
   async function work(handler: JobHandler, attempt: Attempt, own: JobInstruments): Promise<Outcome> {
@@ -96,7 +139,8 @@ export function createExecutor(options: ExecutorOptions): Executor {
     running.add(performing);
     const outcome = await performing.outcome;
     const ranMs = performance.now() - startedAt;
-    averageRunMs += (ranMs - averageRunMs) * (averageRunMs === 0 ? 1 : averageWeight);
+    averageRunMs = averaged(averageRunMs, ranMs);
+    averageOfQueue.set(attempt.queue, averaged(averageOfQueue.get(attempt.queue) ?? 0, ranMs));
     own.ran(ranMs / 1_000);
     if (outcome.kind === "threw" && isHardTimeout(outcome.error)) instruments.hardTimeouts.inc();
     return outcome.kind === "returned" ? checkReturned(handler, outcome) : outcome;
@@ -133,7 +177,21 @@ export function createExecutor(options: ExecutorOptions): Executor {
     get averageRunMs() {
       return averageRunMs;
     },
+    get endedAttempts() {
+      return endedAttempts;
+    },
+    averageRunMsOf: (queue) => averageOfQueue.get(queue) ?? 0,
   };
+}
+
+/** Its signal aborted before its handler was called. */
+function abortedOutcome({ aborted }: Attempt): Outcome | undefined {
+  if (aborted === undefined) return undefined;
+  return aborted.code === "JOB_WORKER_STOPPING" ? { kind: "stopping" } : { kind: "threw", error: aborted };
+}
+
+function averaged(before: number, ranMs: number): number {
+  return before + (ranMs - before) * (before === 0 ? 1 : averageWeight);
 }
 
 function unhandled({ name, version }: Attempt): Outcome {

@@ -1,26 +1,62 @@
+import type { Logger, Metrics } from "@warren/observability";
+import { z } from "zod";
 import type { JobDefinition, ParsedPayloadOf, ResultOf } from "./define.ts";
 import { JobOptionError } from "./errors.ts";
 import type { Attempt, Job } from "./job.ts";
+import { count, parseOptions } from "./options.ts";
 
-/** A definition with the function that does the work, its types hidden, ready for a worker. Make it with `handle`. */
+/**
+ * A definition with what does the work, its types hidden, ready for a worker. Make it with `handle`, `handleBatch` or `handleInThread`. A
+ * handler that holds resources belongs to one worker, which opens it and lets it go.
+ */
 export interface JobHandler {
   readonly definition: JobDefinition;
   /** Runs the handler; the attempt's payload must have come out of the definition's schema. */
   readonly run: (attempt: Attempt) => unknown;
+  /** The most of this definition's jobs at once in the worker. Default: the worker's concurrency. */
+  readonly concurrency?: number;
+  /** How many slots the worker needs at least for it. */
+  readonly leastSlots?: number;
+  /** Called before the worker takes jobs. A throw ends the worker's start. */
+  readonly open?: (parts: HandlerParts) => Promise<void>;
+  /** The attempt was given up while `run` had not ended; whatever can be stopped by force is stopped now. */
+  readonly abandon?: (attempt: Attempt) => void;
+  /** Lets go; after the worker has drained. */
+  readonly close?: () => Promise<void>;
 }
+
+/** What a worker gives a handler that it opens. */
+export interface HandlerParts {
+  readonly log: Logger;
+  readonly metrics: Metrics;
+}
+
+export interface HandleOptions {
+  /**
+   * The most of this definition's jobs at once in one worker. Default: as many as the worker has slots. Give such jobs a queue of their own:
+   * there those beyond it stay in the queue, where other workers can have them; in a mixed queue they wait in their slots.
+   */
+  readonly concurrency?: number;
+}
+
+const handleOptions = z.strictObject({ concurrency: count.max(10_000).optional() });
 
 /**
  * Binds a handler to a definition. Payload and result are typed by the definition's schemas. The handler returns the result, or throws:
  * any error is a failed attempt, `NonRetryableError` ends the job, `snooze(delayMs)` runs it again later.
+ * @throws JobOptionError `JOB_OPTION_UNKNOWN`, `JOB_OPTION_INVALID`.
  */
 export function handle<Definition extends JobDefinition>(
   definition: Definition,
   run: (
     job: Job<ParsedPayloadOf<Definition>, ResultOf<Definition>>,
   ) => ResultOf<Definition> | Promise<ResultOf<Definition>>,
+  options: HandleOptions = {},
 ): JobHandler {
+  const { concurrency } = parseOptions("handle", handleOptions, options);
   return {
     definition,
+    ...(concurrency === undefined ? {} : { concurrency }),
     // the executor parsed the payload with this definition's schema, and checks the result with it
     run: (attempt) => run(attempt as unknown as Job<ParsedPayloadOf<Definition>, ResultOf<Definition>>),
   };

@@ -28,6 +28,8 @@ export {
   NonRetryableError,
   snooze,
 } from "./errors.ts";
-export { handle, type JobHandler } from "./handle.ts";
+export { type HandleOptions, handle, type JobHandler } from "./handle.ts";
 export type { Job } from "./job.ts";
+export type { RecycleReason } from "./recycle.ts";
 export { createWorker, type Worker, type WorkerOptions, type WorkerState } from "./worker.ts";
+export type { AutoscaleOptions, RecycleOptions } from "./worker-options.ts";

@@ -23,6 +23,7 @@ export interface Instruments {
   of(queue: string, job: string): JobInstruments;
   readonly foreignMessages: CounterChild;
   readonly splitBundles: CounterChild;
+  readonly sentOn: CounterChild;
   readonly hardTimeouts: CounterChild;
   readonly leasesLost: CounterChild;
 }
@@ -31,6 +32,7 @@ export interface Instruments {
 export interface WorkerGauges {
   readonly busySlots: () => number;
   readonly freeSlots: () => number;
+  readonly concurrency: () => number;
   readonly waitingMessages: () => number;
   readonly unsettled: () => number;
   readonly abandonedHandlers: () => number;
@@ -72,6 +74,7 @@ export function createInstruments(metrics: Metrics, gauges: WorkerGauges): Instr
   });
   const gauge = (name: string, help: string, read: () => number) =>
     metrics.gauge({ name, help, labels: [], collect: (own) => own.set({}, read()) });
+  gauge("warren_worker_concurrency_target", "The most handlers at once, as set now", gauges.concurrency);
   gauge("warren_worker_waiting_messages", "Messages received and not yet claimed", gauges.waitingMessages);
   gauge("warren_worker_unsettled_jobs", "Ended attempts that the ledger does not know of yet", gauges.unsettled);
   gauge(
@@ -114,6 +117,7 @@ export function createInstruments(metrics: Metrics, gauges: WorkerGauges): Instr
     },
     foreignMessages: counter("warren_foreign_messages_total", "Messages on a job queue that are not ours, set aside"),
     splitBundles: counter("warren_split_bundles_total", "Bundles sent on as single messages because they waited"),
+    sentOn: counter("warren_worker_sent_on_messages_total", "Messages sent on to other workers: all slots were taken"),
     hardTimeouts: counter("warren_job_hard_timeouts_total", "Attempts given up while their handler still ran"),
     leasesLost: counter("warren_worker_leases_lost_total", "Times this worker was taken for dead"),
   };

@@ -58,6 +58,7 @@ export function perform({ handler, attempt, deadlines, call, abandoned }: Perfor
     state = "abandoned";
     deadline.cancel();
     abandoned(true);
+    handler.abandon?.(attempt);
     resolve(outcome);
   }
 

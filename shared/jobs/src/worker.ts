@@ -1,36 +1,46 @@
 import { randomUUID } from "node:crypto";
-import { hostname } from "node:os";
 import { type AmqpSession, jobsTopology } from "@warren/amqp";
 import type { Ledger } from "@warren/ledger";
 import { type Logger, type Metrics, type Tracing } from "@warren/observability";
+import { createQueueRoom } from "./caps.ts";
 import { createClaimer } from "./claimer.ts";
 import { createClient } from "./client.ts";
 import { createDeadlines } from "./deadlines.ts";
 import { JobAbortedError, JobError } from "./errors.ts";
 import { createExecutor } from "./executor.ts";
 import { type JobHandler, tabulate } from "./handle.ts";
-import { type Heartbeat, startHeartbeat } from "./heartbeat.ts";
 import { Inbox } from "./inbox.ts";
 import { createInstruments } from "./instruments.ts";
 import { createIntake } from "./intake.ts";
+import { createLease } from "./lease.ts";
+import { createLoadWatch } from "./load-watch.ts";
+import { type RecycleReason, spreadLimits, startRecycler } from "./recycle.ts";
 import { Running } from "./running.ts";
 import { createSettler } from "./settle.ts";
 import { createSlots } from "./slots.ts";
-import { parseWorkerOptions } from "./worker-options.ts";
+import { createTurns } from "./turns.ts";
+import { type AutoscaleOptions, parseConcurrency, parseWorkerOptions, type RecycleOptions } from "./worker-options.ts";
 
 export interface WorkerOptions {
   readonly ledger: Ledger;
   readonly session: Pick<AmqpSession, "consume" | "declare" | "publisher">;
   /** What this worker handles; it consumes the queues of these definitions. */
   readonly jobs: readonly JobHandler[];
-  /** The most handlers at once, over all its queues. Default 10. */
-  readonly concurrency?: number;
+  /**
+   * Weights of its queues: `{ critical: 6, default: 3, low: 1 }`. While several have work, each gets its share of the starts; a queue without
+   * work costs the others nothing, and none starves. Default 1 each.
+   */
+  readonly queues?: Readonly<Record<string, number>>;
+  /** The most handlers at once, over all its queues, or bounds between which it finds the number itself. Default 10. */
+  readonly concurrency?: number | AutoscaleOptions;
   /** Messages it may hold unclaimed, for each queue. Default: its concurrency, at most 200. */
   readonly prefetch?: number;
   /** Version of the service, shown with the worker. Default empty. */
   readonly version?: string;
   /** How often it tells the ledger that it lives. Default 3 s; the lease is 15 s. */
   readonly heartbeatMs?: number;
+  /** When it stops taking jobs and asks to be replaced. Default never. */
+  readonly recycle?: RecycleOptions;
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly tracing?: Tracing;
@@ -51,6 +61,19 @@ export interface Worker extends AsyncDisposable {
    * @throws JobError `WORKER_STATE_INVALID` when started before; LedgerError; TopologyMismatchError.
    */
   start(): Promise<void>;
+  /**
+   * Takes no more until `resume`; what it has not claimed goes to other workers at once. Resolves when its running jobs have ended and are
+   * settled. @throws JobError `WORKER_STATE_INVALID` unless it runs or is paused.
+   */
+  pause(): Promise<void>;
+  /** Takes again. @throws JobError `WORKER_STATE_INVALID` unless it runs or is paused. */
+  resume(): void;
+  /**
+   * The most handlers at once from now on; where the worker finds the number itself, it goes on from there. What runs beyond it runs to its
+   * end. @throws JobOptionError when it is out of range.
+   */
+  setConcurrency(concurrency: number): void;
+  readonly concurrency: number;
   /** Takes no more: what it has not claimed goes to other workers at once; what runs, runs on. */
   quiet(): Promise<void>;
   /**
@@ -61,7 +84,7 @@ export interface Worker extends AsyncDisposable {
   readonly state: WorkerState;
 }
 
-export type WorkerState = "new" | "running" | "quiet" | "closed";
+export type WorkerState = "new" | "running" | "paused" | "quiet" | "closed";
 
 /** After the drain's deadline: for handlers to notice their signal, and for the ledger to hear of it. */
 const graceMs = 700;
@@ -69,32 +92,61 @@ const handBackMs = 1_000;
 
 /** Creates a worker; nothing happens before `start`. @throws JobOptionError when an option is unknown or out of range. */
 export function createWorker(options: WorkerOptions): Worker {
-  const { concurrency, prefetch, version, heartbeatMs } = parseWorkerOptions(options);
-  const { ledger, session, metrics, tracing } = options;
+  const handlers = tabulate(options.jobs);
+  const parsed = parseWorkerOptions(options);
+  const { ledger, session, metrics, tracing, jobs } = options;
   const random = options.random ?? Math.random;
   const newId = options.newId ?? randomUUID;
-  const handlers = tabulate(options.jobs);
   const log = options.log.child({ component: "worker" });
-
   let state: WorkerState = "new";
-  let workerId: string = newId();
-  let renewing: Promise<void> | undefined;
-  let heartbeat: Heartbeat | undefined;
+  let recycler: Disposable | undefined;
 
-  const inbox = new Inbox();
+  const room = createQueueRoom(jobs);
+  const inbox = new Inbox(createTurns(parsed.weights), room);
   const running = new Running();
   const deadlines = createDeadlines();
-  const slots = createSlots(concurrency, () => claimer.poke());
+  const slots = createSlots(parsed.concurrency, {
+    freed: () => claimer.poke(),
+    changed() {
+      watch?.slotsTaken();
+      intake.slotsChanged();
+    },
+  });
   const settler = createSettler({ ledger, log, random, onSettled: () => claimer.poke() });
   const publisher = session.publisher();
   const client = createClient({ ledger, publisher, log, metrics, newId });
   const instruments = createInstruments(metrics, {
-    busySlots: () => concurrency - slots.free,
+    busySlots: () => slots.taken,
     freeSlots: () => slots.free,
+    concurrency: () => slots.size,
     waitingMessages: () => inbox.messages,
     unsettled: () => settler.pending,
     abandonedHandlers: () => executor.abandonedHandlers,
   });
+  const lease = createLease({
+    ledger,
+    running,
+    queues: handlers.queues,
+    concurrency: () => slots.size,
+    version: parsed.version,
+    heartbeatMs: parsed.heartbeatMs,
+    newId,
+    renewed() {
+      instruments.leasesLost.inc();
+      claimer.poke();
+    },
+    log,
+  });
+  const watch =
+    parsed.scale &&
+    createLoadWatch({
+      limits: parsed.scale,
+      everyMs: parsed.scale.everyMs,
+      concurrency: () => slots.size,
+      takenSlots: () => slots.taken,
+      oldestWaitMs: () => inbox.oldestWaitMs(performance.now()),
+      scaleTo: resize,
+    });
   const executor = createExecutor({
     handlers,
     ledger,
@@ -104,6 +156,8 @@ export function createWorker(options: WorkerOptions): Worker {
     deadlines,
     instruments,
     enqueue: (definition, payload, given) => client.enqueue(definition, payload, given),
+    jobs,
+    ended: (queue) => room.give(queue, 1),
     log,
     tracing,
     random,
@@ -112,12 +166,15 @@ export function createWorker(options: WorkerOptions): Worker {
     ledger,
     inbox,
     slots,
-    workerId: () => workerId,
-    run: (job, claimedBy) => executor.run(job, claimedBy),
+    workerId: () => lease.id,
+    run(job, claimedBy) {
+      watch?.waited(job.waitMs);
+      executor.run(job, claimedBy);
+    },
     knows: (id, attempt) => running.has(id, attempt),
     // outcomes that cannot be settled stay in memory: bounded, and the ledger could not answer a claim either
-    ready: () => settler.pending < 2 * concurrency + 100,
-    leaseEnded: (id) => void renewLease(id),
+    ready: () => state === "running" && !intake.gathering && settler.pending < 2 * slots.size + 100,
+    leaseEnded: (id) => void lease.lost(id),
     log,
     random,
   });
@@ -125,71 +182,92 @@ export function createWorker(options: WorkerOptions): Worker {
     session,
     publisher,
     inbox,
-    prefetch,
+    prefetch: (queue) => Math.min(parsed.prefetch(slots.size), room.limit(queue)),
     log,
     newId,
     arrived: () => claimer.poke(),
     foreign: () => instruments.foreignMessages.inc(),
-    split: () => instruments.splitBundles.inc(),
-    expectedWaitMs: () => Math.max(slots.stuckMs, (executor.averageRunMs * inbox.unasked) / concurrency),
+    sentOn: (how) => (how === "split" ? instruments.splitBundles : instruments.sentOn).inc(),
+    expectedWaitMs: () => Math.max(slots.stuckMs, (executor.averageRunMs * inbox.unasked) / slots.size),
+    averageRunMs: (queue) => executor.averageRunMsOf(queue),
+    freeSlots: (queue) => Math.min(slots.free, room.of(queue)),
   });
 
-  async function register(id: string): Promise<void> {
-    await ledger.registerWorker({
-      id,
-      host: hostname(),
-      pid: process.pid,
-      version,
-      queues: [...handlers.queues],
-      concurrency,
-    });
+  function resize(concurrency: number): void {
+    if (concurrency === slots.size) return;
+    log.info({ from: slots.size, to: concurrency }, "concurrency changed");
+    slots.resize(concurrency);
+    intake.prefetchChanged();
+    if (state === "running" || state === "paused") void lease.resized();
   }
 
-  /** This worker was taken for dead: its jobs run elsewhere. It stops them here, and goes on under a new id. */
-  function renewLease(lostId: string): Promise<void> {
-    if (lostId !== workerId || state === "closed") return Promise.resolve();
-    renewing ??= renew(lostId).finally(() => {
-      renewing = undefined;
-    });
-    return renewing;
+  /** Finishes what it has, and then asks to be replaced. */
+  async function retireFor(
+    reason: RecycleReason,
+    { drainMs, onRecycle }: Required<Pick<RecycleOptions, "drainMs" | "onRecycle">>,
+  ) {
+    log.info({ ...reason }, "the worker has served long enough; finishing");
+    await worker.quiet();
+    await worker.drain(AbortSignal.timeout(drainMs));
+    if (state === "quiet") onRecycle(reason);
   }
 
-  async function renew(lostId: string): Promise<void> {
-    instruments.leasesLost.inc();
-    const reason = new JobAbortedError("JOB_LEASE_LOST", "the worker was silent for longer than its lease");
-    const aborted = running.abort(reason, (attempt) => attempt.workerId === lostId);
-    const next = newId();
-    await register(next);
-    workerId = next;
-    log.error({ lostId, workerId, abortedJobs: aborted }, "lease lost; going on under a new id");
-    claimer.poke();
+  function assertStarted(what: string): void {
+    if (state !== "running" && state !== "paused")
+      throw new JobError("WORKER_STATE_INVALID", `${what}: the worker is ${state}`);
   }
 
-  return {
+  const worker: Worker = {
     get id() {
-      return workerId;
+      return lease.id;
     },
     get state() {
       return state;
     },
+    get concurrency() {
+      return slots.size;
+    },
     async start() {
       if (state !== "new") throw new JobError("WORKER_STATE_INVALID", `start: the worker is ${state}`);
       state = "running";
-      await register(workerId);
-      heartbeat = startHeartbeat({
-        ledger,
-        workerId: () => workerId,
-        leaseEnded: renewLease,
-        log,
-        intervalMs: heartbeatMs,
-      });
+      await Promise.all(jobs.map(async (handler) => handler.open?.({ log, metrics })));
+      await lease.open();
       await session.declare(jobsTopology({ queues: handlers.queues }));
       await intake.open(handlers.queues);
-      log.info({ workerId, queues: handlers.queues, concurrency, prefetch }, "worker started");
+      watch?.start();
+      const { recycle } = parsed;
+      if (recycle !== undefined) {
+        recycler = startRecycler({
+          limits: spreadLimits(recycle, random),
+          jobs: () => executor.endedAttempts,
+          crossed: (reason) => void retireFor(reason, recycle),
+        });
+      }
+      log.info({ workerId: lease.id, queues: handlers.queues, concurrency: slots.size }, "worker started");
+    },
+    async pause() {
+      assertStarted("pause");
+      state = "paused";
+      await intake.quiet();
+      await claimer.answered();
+      // a claim that failed meanwhile has put its jobs back here
+      inbox.handBack();
+      await running.idle(new AbortController().signal);
+    },
+    resume() {
+      assertStarted("resume");
+      state = "running";
+      intake.resume();
+      claimer.poke();
+    },
+    setConcurrency(concurrency) {
+      resize(parseConcurrency(concurrency, jobs));
     },
     async quiet() {
-      if (state !== "running") return;
+      if (state !== "running" && state !== "paused") return;
       state = "quiet";
+      watch?.stop();
+      recycler?.[Symbol.dispose]();
       await claimer.stop();
       await intake.quiet();
     },
@@ -205,26 +283,18 @@ export function createWorker(options: WorkerOptions): Worker {
       if (state === "closed") return;
       const started = state !== "new";
       state = "closed";
+      watch?.stop();
+      recycler?.[Symbol.dispose]();
       await claimer.stop();
       if (started) await intake.quiet();
       await intake[Symbol.asyncDispose]();
-      await heartbeat?.stop();
-      await renewing?.catch(() => undefined);
       settler.dispose();
       deadlines.dispose();
-      if (started) await retire();
+      await lease.close();
+      await Promise.all(jobs.map(async (handler) => handler.close?.()));
       await client[Symbol.asyncDispose]();
       await publisher[Symbol.asyncDispose]();
     },
   };
-
-  /** Whatever still runs is handed back, and nobody has to wait for the lease to end. */
-  async function retire(): Promise<void> {
-    try {
-      const { handedBack } = await ledger.retireWorker(workerId);
-      log.info({ workerId, handedBack }, "worker ended");
-    } catch (error) {
-      log.warn({ workerId, err: error }, "the ledger was not told that the worker ended; its lease will");
-    }
-  }
+  return worker;
 }

@@ -73,9 +73,23 @@ test("the row carries the definition's policy and the context's ids", () => {
 });
 
 test("slots never count past their size, and a counting mistake does not hide", () => {
-  const slots = createSlots(3, () => undefined);
+  const slots = createSlots(3, { freed: () => undefined, changed: () => undefined });
   expect([slots.take(2), slots.take(5), slots.take(1), slots.free]).toEqual([2, 1, 0, 0]);
   slots.give(3);
   expect(slots.free).toBe(3);
   expect(() => slots.give(1)).toThrow(RangeError);
+});
+
+test("slots that become fewer let what runs run, and start nothing until there is room", () => {
+  let freed = 0;
+  const slots = createSlots(3, { freed: () => void (freed += 1), changed: () => undefined });
+  slots.take(3);
+  slots.resize(1);
+  expect([slots.free, slots.take(1), slots.taken]).toEqual([0, 0, 3]);
+  slots.give(2);
+  expect([slots.free, slots.take(1)]).toEqual([0, 0]);
+  slots.give(1);
+  expect([slots.free, freed]).toEqual([1, 2]);
+  slots.resize(4);
+  expect([slots.free, freed]).toEqual([4, 3]);
 });

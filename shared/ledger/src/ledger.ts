@@ -54,6 +54,8 @@ export interface Ledger extends AsyncDisposable {
   registerWorker(worker: NewWorker): Promise<void>;
   /** `alive: false`: the lease is over, all claims were taken away; register again under a new id. */
   beat(workerId: string): Promise<{ readonly alive: boolean }>;
+  /** The worker runs so many jobs at once from now on. */
+  resizeWorker(workerId: string, concurrency: number): Promise<void>;
   /** Ends the lease and hands its running jobs back to be sent again. Returns how many those were. */
   retireWorker(workerId: string): Promise<{ readonly handedBack: number }>;
   /** Which running jobs carry the worker's id: what it does not know of was claimed by a statement whose answer was lost. */

@@ -105,6 +105,7 @@ export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
 
     registerWorker: (worker) => repeatable(() => workers.register(worker)),
     beat: (workerId) => repeatable(() => workers.beat(workerId)),
+    resizeWorker: (workerId, concurrency) => repeatable(() => workers.resize(workerId, concurrency)),
     retireWorker: async (workerId) => {
       const retired = await repeatable(() => workers.retire(workerId));
       claiming.forget(workerId);

@@ -23,6 +23,7 @@ export interface HeldAttempt {
 export interface Workers {
   register(worker: NewWorker): Promise<void>;
   beat(workerId: string): Promise<{ readonly alive: boolean }>;
+  resize(workerId: string, concurrency: number): Promise<void>;
   retire(workerId: string): Promise<{ readonly handedBack: number }>;
   runningOf(workerId: string): Promise<readonly HeldAttempt[]>;
 }
@@ -40,6 +41,11 @@ export function createWorkers(database: Database, table: TableName): Workers {
     text: `update ${table("workers")} set beat_seq = beat_seq + 1, beat_at = clock_timestamp()
       where id = $1 and ended_at is null returning id`,
   };
+  // No key column changes, as for a beat. Index: workers (id).
+  const resize = {
+    name: "warren_resize_worker",
+    text: `update ${table("workers")} set concurrency = $2 where id = $1 and ended_at is null`,
+  };
   // Index: jobs_running (worker_id).
   const runningOf = {
     name: "warren_running_of",
@@ -52,6 +58,9 @@ export function createWorkers(database: Database, table: TableName): Workers {
       await database.run(register, [id, host, pid, version, queues, concurrency]);
     },
     beat: async (workerId) => ({ alive: (await database.run(beat, [workerId])).length > 0 }),
+    resize: async (workerId, concurrency) => {
+      await database.run(resize, [workerId, concurrency]);
+    },
     retire: (workerId) =>
       database.transaction(async (run) => {
         await endLease(run, table, { id: workerId, as: "retired" });
