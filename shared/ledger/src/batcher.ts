@@ -13,6 +13,11 @@ export interface BatcherOptions<Item, Result> {
   readonly maxItems?: number;
   /** Batches under way at once; what arrives meanwhile forms the next one. Default 2. */
   readonly maxInFlight?: number;
+  /**
+   * The least weight that starts a batch beside one that is under way; less than this waits for it. Default 1: latency first. More makes
+   * fewer and fuller statements, where the fixed cost of each counts.
+   */
+  readonly worthOverlapping?: number;
   /** Rows an item stands for. Default 1. */
   readonly weigh?: (item: Item) => number;
   /** One result an item, in the same order. */
@@ -46,22 +51,35 @@ interface Entry<Item, Result> {
  * shared among them: callers who all wait for one batch would come back all at once, and the database and this process would take turns.
  */
 export function createBatcher<Item, Result>(options: BatcherOptions<Item, Result>): Batcher<Item, Result> {
-  const { name, maxItems = 500, maxInFlight = 2, weigh = () => 1, splitOn = () => false, onBatch } = options;
+  const { name, maxItems = 500, maxInFlight = 2, worthOverlapping = 1 } = options;
+  const { weigh = () => 1, splitOn = () => false, onBatch } = options;
   let queue: Entry<Item, Result>[] = [];
+  let queuedWeight = 0;
   let inFlight = 0;
   let scheduled = false;
 
+  function mayStart(): boolean {
+    if (inFlight >= maxInFlight || queue.length === 0) return false;
+    return inFlight === 0 || queuedWeight >= worthOverlapping;
+  }
+
   function schedule(): void {
-    if (scheduled || inFlight >= maxInFlight || queue.length === 0) return;
+    if (scheduled || !mayStart()) return;
     scheduled = true;
     setImmediate(() => {
       scheduled = false;
-      while (inFlight < maxInFlight && queue.length > 0) void fly(take());
+      while (mayStart()) void fly(take());
     });
   }
 
+  /** Batches among which what waits is shared: as many as find a place, unless they would be too small. */
+  function shares(): number {
+    if (queue.length < worthSharing) return 1;
+    return Math.max(1, Math.min(maxInFlight - inFlight, Math.floor(queuedWeight / worthOverlapping)));
+  }
+
   function take(): Entry<Item, Result>[] {
-    const most = queue.length < worthSharing ? queue.length : Math.ceil(queue.length / (maxInFlight - inFlight));
+    const most = Math.ceil(queue.length / shares());
     let weight = 0;
     let count = 0;
     for (const entry of queue) {
@@ -71,6 +89,7 @@ export function createBatcher<Item, Result>(options: BatcherOptions<Item, Result
     }
     const batch = queue.slice(0, count);
     queue = queue.slice(count);
+    queuedWeight -= weight;
     return batch;
   }
 
@@ -119,7 +138,9 @@ export function createBatcher<Item, Result>(options: BatcherOptions<Item, Result
   return {
     add: (item) =>
       new Promise<Result>((resolve, reject) => {
-        queue.push({ item, weight: weigh(item), resolve, reject });
+        const weight = weigh(item);
+        queue.push({ item, weight, resolve, reject });
+        queuedWeight += weight;
         schedule();
       }),
     get waiting() {

@@ -4,7 +4,7 @@ import type { NewJob } from "./job.ts";
 import type { TableName } from "./sql.ts";
 
 /** How long the dispatcher leaves a fresh job to the process that enqueued it. */
-const sendGraceMs = 5_000;
+export const sendGraceMs = 5_000;
 
 /** A row of `jobInput` as JSON text. */
 export function jobRowJson({ job, id, payload }: JobRow): string {

@@ -74,6 +74,36 @@ test("a crowd that finds both places free is shared among them, so that they tak
   expect((await results).length).toBe(64);
 });
 
+test("what is not worth a second batch waits for the first one, and what is worth it starts beside it", async () => {
+  const { batches, run } = heldRun();
+  const batcher = createBatcher({ name: "test", worthOverlapping: 40, run });
+  const first = Array.from({ length: 64 }, (_, item) => batcher.add(item));
+  await turn();
+  const few = Array.from({ length: 39 }, (_, item) => batcher.add(item));
+  await turn();
+  expect(batches.map(({ items }) => items.length)).toEqual([64]);
+  const enough = batcher.add(40);
+  await turn();
+  expect(batches.map(({ items }) => items.length)).toEqual([64, 40]);
+  const last = batcher.add(41);
+  batches[0]!.finish();
+  batches[1]!.finish();
+  await Promise.all([...first, ...few, enough]);
+  await turn();
+  batches[2]!.finish();
+  expect(await last).toBe("done 41");
+});
+
+test("a few heavy items are worth a second batch as many light ones are", async () => {
+  const { batches, run } = heldRun();
+  const batcher = createBatcher({ name: "test", maxItems: 20, worthOverlapping: 20, weigh: () => 10, run });
+  const results = Promise.all([1, 2, 3, 4].map((item) => batcher.add(item)));
+  await turn();
+  expect(batches.map(({ items }) => items.length)).toEqual([2, 2]);
+  for (const batch of batches) batch.finish();
+  await results;
+});
+
 test("a batch never outweighs its limit, and an item heavier than the limit travels alone", async () => {
   const seen: number[][] = [];
   const batcher = createBatcher({

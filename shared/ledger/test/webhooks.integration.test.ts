@@ -40,6 +40,10 @@ async function requests(ledger: Ledger) {
   return rows;
 }
 
+function jobIdsOf(row: Readonly<Record<string, unknown>> | undefined): readonly string[] {
+  return (row?.["job_ids"] ?? []) as readonly string[];
+}
+
 describe("storing webhooks", () => {
   test("keeps any bytes of any length, each with its own request, in one statement", async () => {
     await using world = await openLedgerWorld();
@@ -65,6 +69,50 @@ describe("storing webhooks", () => {
     expect(answers).toEqual(["accepted", "accepted", "duplicate", "duplicate", "duplicate"]);
     expect((await requests(world.ledger)).map((row) => (row["job_ids"] as string[]).length)).toEqual([1, 1, 0, 0, 0]);
     expect(Object.keys(await world.states()).sort()).toEqual(ready.map(({ id }) => id).sort());
+  });
+
+  test("requests that share a statement keep what is their own: sender, query, event and jobs", async () => {
+    await using world = await openLedgerWorld();
+    const store = storeOn(world.ledger);
+    const sent = [
+      aRequest("none", { url: "/webhooks/github", jobs: [] }),
+      aRequest("empty", { url: "/webhooks/github?", eventId: "", eventType: undefined }),
+      aRequest("two", { jobs: [aJob({ queue: "a", breakers: ["x", 'y "z"'] }), aJob({ queue: "b", priority: 3 })] }),
+      aRequest("other", { source: "shop", provider: undefined, method: "PUT", clientAddress: "2001:db8::1" }),
+      aRequest("none", { eventType: 'it\'s {a,"b"} \\ NULL' }),
+      ...Array.from({ length: 20 }, (_, at) =>
+        aRequest(`q-${at}`, { url: `/webhooks/github?n=${at}`, jobs: [aJob({ delayMs: at * 60_000 })] }),
+      ),
+    ];
+    const answers = await Promise.all(sent.map((request) => store.accept(request)));
+    expect(answers.filter((answer) => answer === "duplicate").length).toBe(1);
+    expect(answers[4]).toBe("duplicate");
+
+    const rows = new Map((await requests(world.ledger)).map((row) => [row["id"], row]));
+    const jobs = new Map(
+      (await world.ledger.query(`select * from ${world.ledger.table("jobs")}`, [])).rows.map((row) => [row["id"], row]),
+    );
+    for (const [at, request] of sent.entries()) {
+      const row = rows.get(request.id);
+      const [path, query] = request.url.split("?");
+      expect(row).toMatchObject({
+        source: request.source,
+        provider: request.provider ?? null,
+        method: request.method,
+        path,
+        query: query ?? null,
+        client_address: request.clientAddress ?? null,
+        event_id: request.eventId ?? null,
+        event_type: request.eventType ?? null,
+      });
+      const made = jobIdsOf(row).map((id) => jobs.get(id));
+      const wanted = answers[at] === "duplicate" ? [] : request.jobs;
+      expect(made.map((job) => [job?.["queue"], job?.["priority"], job?.["breakers"]])).toEqual(
+        wanted.map((job) => [job.queue, job.priority ?? 0, job.breakers ?? []]),
+      );
+    }
+    const later = sent.slice(6).map(({ id }) => jobs.get(jobIdsOf(rows.get(id))[0])?.["state"]);
+    expect(new Set(later)).toEqual(new Set(["scheduled"]));
   });
 
   test("many processes with the same keys in opposite orders never deadlock, and each key wins once", async () => {

@@ -1,20 +1,63 @@
-import { insertJobs, jobArrayInput } from "../job-insert.ts";
+import { insertJobs } from "../job-insert.ts";
 import type { Statement, TableName } from "../sql.ts";
 
-/** Requests as array parameters, `$1` to `$17` (see `requestArrays`); their bodies lie one after the other in `$18`. */
+/** One element for each tuple that differs: a row finds its own under `place`. The list is short, so finding is cheap. */
+function sharedColumns(
+  first: number,
+  columns: readonly (readonly [name: string, type: string, cast?: string])[],
+): string {
+  return columns
+    .map(([name, type, cast = ""], index) => `($${first + index}::${type}[])[u.place]${cast} as ${name}`)
+    .join(", ");
+}
+
+/**
+ * Requests, as `q`, from `$1` to `$19` (see `requestValues`); their bodies lie one after the other in `$20`. A row knows its jobs as a
+ * part of the list of all jobs' ids.
+ */
 const requestInput = `(
-    select id, source, provider, method, path, query, peer_address, client_address, correlation_id, body_bytes,
-      headers::json as headers, dedupe_key, event_id, event_type, cause, job_ids::uuid[] as job_ids, at, body_bytes::int as size
-    from unnest(
-      $1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::bigint[],
-      $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::text[], $17::int[]
-    ) as u(
-      id, source, provider, method, path, query, peer_address, client_address, correlation_id, body_bytes,
-      headers, dedupe_key, event_id, event_type, cause, job_ids, at
+    select u.ordinal, u.id, u.correlation_id, u.body_bytes, u.headers, u.dedupe_key, u.event_id, u.at, u.body_bytes::int as size,
+      u.first_job, u.last_job, ${sharedColumns(11, [
+        ["source", "text"],
+        ["provider", "text"],
+        ["method", "text"],
+        ["path", "text"],
+        ["query", "text"],
+        ["peer_address", "text"],
+        ["client_address", "text"],
+        ["event_type", "text"],
+        ["cause", "text"],
+      ])}
+    from rows from (
+      unnest($1::uuid[]), unnest($2::text[]), unnest($3::bigint[]), json_array_elements($4::text::json), unnest($5::text[]),
+      unnest($6::text[]), unnest($7::int[]), unnest($8::int[]), unnest($9::int[]), unnest($10::int[])
+    ) with ordinality as u(
+      id, correlation_id, body_bytes, headers, dedupe_key, event_id, at, first_job, last_job, place, ordinal
     )
   ) as q`;
-const bodies = "$18::bytea";
-const firstJobParameter = 19;
+const bodies = "$20::bytea";
+
+/** Jobs, as `r` for `insertJobs`, from `$21` on (see `jobValues`). `request` is the ordinal of the request that a job comes of. */
+const jobIds = "$21::uuid[]";
+const jobInput = `(
+      select u.id, u.request, u.correlation_id, u.payload, ${sharedColumns(26, [
+        ["queue", "text"],
+        ["name", "text"],
+        ["version", "int"],
+        ["priority", "int"],
+        ["delay_ms", "float8"],
+        ["run_at", "timestamptz"],
+        ["max_attempts", "int"],
+        ["max_stalls", "int"],
+        ["breakers", "text", "::text[]"],
+        ["trace", "text"],
+        ["key", "text"],
+        ["grace_ms", "int"],
+      ])}
+      from rows from (
+        unnest(${jobIds}), unnest($22::int[]), unnest($23::text[]), jsonb_array_elements($24::text::jsonb), unnest($25::int[])
+      ) as u(id, request, correlation_id, payload, place)
+    ) as r`;
 
 /**
  * Request, dedupe key and jobs, all or nothing. Waits for another transaction only where both hold the same key, and takes keys in
@@ -41,13 +84,13 @@ export function acceptStatement(table: TableName): Statement {
     select q.id, statement_timestamp(), q.body_bytes, q.source, q.provider,
       case when f.request_id is null then 'duplicate' else 'accepted' end,
       q.method, q.path, q.query, q.peer_address, q.client_address, q.dedupe_key, q.event_id, q.event_type, q.correlation_id,
-      case when f.request_id is null then '{}' else q.job_ids end, q.headers, substring(${bodies} from q.at for q.size)
+      case when f.request_id is null then '{}' else (${jobIds})[q.first_job : q.last_job] end, q.headers, substring(${bodies} from q.at for q.size)
     from request q left join fresh f on f.request_id = q.id
   ),
   enqueued as (
     ${insertJobs(table, { rare: false })}
-    from ${jobArrayInput(firstJobParameter)}
-    where r.id in (select unnest(q.job_ids) from request q join fresh f on f.request_id = q.id)
+    from ${jobInput}
+    where r.request in (select q.ordinal from request q join fresh f on f.request_id = q.id)
   )
   select request_id from fresh`,
   };

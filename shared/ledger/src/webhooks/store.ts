@@ -1,12 +1,12 @@
 import type { RejectionCause } from "@warren/contracts";
-import { plainArray, textArray } from "../arrays.ts";
 import { type BatcherOptions, createBatcher } from "../batcher.ts";
 import type { Row } from "../database.ts";
 import { LedgerUnavailableError, mayBeOneItem } from "../errors.ts";
 import type { NewJob } from "../job.ts";
-import { type JobRow, jobArrays, payloadJson } from "../job-insert.ts";
+import { type JobRow, payloadJson } from "../job-insert.ts";
 import type { Statement, TableName } from "../sql.ts";
 import { acceptStatement, rejectStatement } from "./statements.ts";
+import { jobValues, requestValues } from "./values.ts";
 
 /** One received HTTP call, as it is kept. */
 export interface ReceivedRequest {
@@ -81,7 +81,7 @@ interface Entry {
 }
 
 /** One request as it is written. */
-interface RequestRow {
+export interface RequestRow {
   readonly request: ReceivedRequest;
   readonly headers: string;
   readonly bodyBytes: number;
@@ -90,12 +90,14 @@ interface RequestRow {
   readonly eventId?: string | undefined;
   readonly eventType?: string | undefined;
   readonly cause?: RejectionCause;
-  readonly jobIds?: readonly string[];
+  readonly jobCount: number;
 }
 
 /** A batch is as heavy as its rows and bodies: 256 small requests, or 4 MiB. */
 const maxBatchWeight = 256;
 const bytesPerWeight = 16_384;
+/** A statement costs as much as five of its rows, whatever it holds: with fewer waiting, a second one beside the first does not pay. */
+const worthOverlapping = 48;
 
 export function createWebhookStore(options: WebhookStoreOptions): WebhookStore {
   const { ledger, newId, onJobs, deadlineMs = 10_000 } = options;
@@ -105,6 +107,7 @@ export function createWebhookStore(options: WebhookStoreOptions): WebhookStore {
   const batcher = createBatcher<Entry, Acceptance>({
     name: "webhooks",
     maxItems: maxBatchWeight,
+    worthOverlapping,
     weigh: ({ row }) => 1 + Math.floor(row.bodyBytes / bytesPerWeight),
     splitOn: mayBeOneItem,
     run: acceptBatch,
@@ -112,7 +115,10 @@ export function createWebhookStore(options: WebhookStoreOptions): WebhookStore {
   });
 
   async function acceptBatch(entries: readonly Entry[]): Promise<readonly Acceptance[]> {
-    const values = [...requestArrays(entries.map(({ row }) => row)), ...jobArrays(entries.flatMap(({ jobs }) => jobs))];
+    const values = [
+      ...requestValues(entries.map(({ row }) => row)),
+      ...jobValues(entries.map(({ jobs }, index) => ({ ordinal: index + 1, jobs }))),
+    ];
     const rows = await within(deadlineMs, ledger.run(accepting, values));
     const fresh = new Set(rows.map((row) => row["request_id"]));
     const isFresh = ({ row }: Entry): boolean => fresh.has(row.request.id);
@@ -133,7 +139,7 @@ export function createWebhookStore(options: WebhookStoreOptions): WebhookStore {
           dedupeKey: request.dedupeKey,
           eventId: storable(request.eventId),
           eventType: storable(request.eventType),
-          jobIds: jobs.map(({ id }) => id),
+          jobCount: jobs.length,
         },
         jobs,
       });
@@ -146,55 +152,11 @@ export function createWebhookStore(options: WebhookStoreOptions): WebhookStore {
         bodyBytes: request.bodyBytes,
         body: request.body,
         cause: request.cause,
+        jobCount: 0,
       }));
-      await ledger.run(rejecting, requestArrays(rows));
+      await ledger.run(rejecting, requestValues(rows));
     },
   };
-}
-
-/**
- * The values of the statements' parameters for requests. Bodies travel as one binary parameter that the statement cuts up again: as
- * elements of an array they would be written in hexadecimal, which doubles them, and be parsed on both sides.
- */
-function requestArrays(rows: readonly RequestRow[]): readonly unknown[] {
-  const bodies: Buffer[] = [];
-  const places: (number | undefined)[] = [];
-  let at = 1;
-  for (const { body } of rows) {
-    places.push(body === undefined ? undefined : at);
-    if (body === undefined) continue;
-    bodies.push(body);
-    at += body.length;
-  }
-  const urls = rows.map(({ request }) => splitUrl(request.url));
-  const text = (value: (row: RequestRow) => string | undefined): string => textArray(rows.map(value));
-  return [
-    plainArray(rows.map(({ request }) => request.id)),
-    text(({ request }) => request.source),
-    text(({ request }) => request.provider),
-    text(({ request }) => request.method),
-    textArray(urls.map(({ path }) => path)),
-    textArray(urls.map(({ query }) => query)),
-    text(({ request }) => request.peerAddress),
-    text(({ request }) => request.clientAddress),
-    text(({ request }) => request.correlationId),
-    plainArray(rows.map(({ bodyBytes }) => bodyBytes)),
-    text(({ headers }) => headers),
-    text(({ dedupeKey }) => dedupeKey),
-    text(({ eventId }) => eventId),
-    text(({ eventType }) => eventType),
-    text(({ cause }) => cause),
-    text(({ jobIds = [] }) => plainArray(jobIds)),
-    plainArray(places),
-    Buffer.concat(bodies, at - 1),
-  ];
-}
-
-function splitUrl(url: string): { readonly path: string; readonly query: string | undefined } {
-  const question = url.indexOf("?");
-  return question === -1
-    ? { path: url, query: undefined }
-    : { path: url.slice(0, question), query: url.slice(question + 1) };
 }
 
 const maxDescriptionLength = 500;
