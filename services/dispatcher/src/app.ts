@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { type AmqpSession, jobsTopology } from "@warren/amqp";
+import { type AmqpSession, eventsTopology, jobsTopology, mergeTopologies } from "@warren/amqp";
 import type { LeaseRule, Ledger } from "@warren/ledger";
 import type { HealthResult, Logger, Metrics } from "@warren/observability";
 import { governBreakers } from "./breakers.ts";
@@ -9,6 +9,7 @@ import { createDeadLetters } from "./dead-letters.ts";
 import { measureQueues } from "./gauges.ts";
 import { createLoop, type Found, type Loop } from "./loop.ts";
 import { findLost } from "./lost.ts";
+import { relayOutbox } from "./outbox.ts";
 import { createKnownQueues } from "./queues.ts";
 import { releaseDue, releaseUnsent } from "./release.ts";
 import { rescueWorkers } from "./rescue.ts";
@@ -66,8 +67,10 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   }
 
   async function upkeep(): Promise<Found> {
-    const done = await ledger.maintainPartitions({ retentionDays: config.WARREN_RETENTION_DAYS });
-    log.info({ ...done }, "history maintained");
+    const retentionDays = config.WARREN_RETENTION_DAYS;
+    const done = await ledger.maintainPartitions({ retentionDays });
+    const inboxSwept = await ledger.events.inbox.sweep({ retentionDays });
+    log.info({ ...done, inboxSwept }, "history maintained");
     return "idle";
   }
 
@@ -77,6 +80,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   const loops: readonly Loop[] = [
     loop("due", poll, releaseDue({ ledger, session, sender })),
     loop("unsent", poll, releaseUnsent({ ledger, session, sender })),
+    loop("outbox", poll, relayOutbox({ ledger, session, publisher, log, metrics })),
     loop("rescue", rescueMs, rescueWorkers({ ledger, sender, log, metrics, rule: leaseRule })),
     loop("breakers", breakersMs, governBreakers({ ledger, session, sender, log })),
     loop("queues", queuesMs, learnQueues),
@@ -94,8 +98,9 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
 
   return {
     async start() {
-      await session.declare(jobsTopology({ queues: [] }));
+      await session.declare(mergeTopologies(jobsTopology({ queues: [] }), eventsTopology()));
       await deadLetters.watchUnroutable();
+      await deadLetters.watchEvents();
       for (const one of loops) one.start();
       log.info({ loops: loops.map(({ name }) => name) }, "dispatcher started");
     },

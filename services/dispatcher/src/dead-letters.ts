@@ -1,9 +1,16 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { type AmqpSession, type Consumer, type Delivery, deadQueue, unroutableQueue } from "@warren/amqp";
+import {
+  type AmqpSession,
+  type Consumer,
+  type Delivery,
+  deadEventsQueue,
+  deadQueue,
+  unroutableQueue,
+} from "@warren/amqp";
 import type { DeadLetter, Ledger } from "@warren/ledger";
 import type { Logger, Metrics } from "@warren/observability";
 import type { Condemn } from "./condemn.ts";
-import { readDeadLetter, readUnroutable } from "./letter.ts";
+import { readDeadEvent, readDeadLetter, readUnroutable } from "./letter.ts";
 
 export interface DeadLettersOptions {
   readonly session: Pick<AmqpSession, "consume">;
@@ -19,6 +26,8 @@ export interface DeadLetters extends AsyncDisposable {
   /** Consumes the dead queue of a queue from now on. */
   watch(queue: string): Promise<void>;
   watchUnroutable(): Promise<void>;
+  /** Consumes the dead events of all subscriptions. */
+  watchEvents(): Promise<void>;
   quiet(): Promise<void>;
   drain(deadline: AbortSignal): Promise<boolean>;
 }
@@ -67,11 +76,13 @@ export function createDeadLetters(options: DeadLettersOptions): DeadLetters {
     const { queue, reason, messageId, jobIds } = letter;
     const { id, recorded, resent } = await ledger.recordDeadLetter(letter);
     if (recorded) {
-      counted.inc({ queue: jobIds.length > 0 ? queue : "foreign", reason });
+      counted.inc({ queue: jobIds.length > 0 || letter.event !== undefined ? queue : "foreign", reason });
       const facts = { deadLetterId: id, queue, reason, messageId, jobs: jobIds, resent };
       if (kind === "unroutable") {
         unroutable.inc();
         log.error(facts, "a message had no queue to go to; its waiting jobs are sent again");
+      } else if (letter.event !== undefined) {
+        log.error({ ...facts, ...letter.event }, "a dead event was taken in; replay it when its cause is mended");
       } else {
         log.error(facts, "the broker gave up on a message; its waiting jobs are sent again");
       }
@@ -83,6 +94,7 @@ export function createDeadLetters(options: DeadLettersOptions): DeadLetters {
   return {
     watch: (queue) => consume(deadQueue(queue), (delivery) => readDeadLetter(queue, delivery), "dead"),
     watchUnroutable: () => consume(unroutableQueue, readUnroutable, "unroutable"),
+    watchEvents: () => consume(deadEventsQueue, readDeadEvent, "dead"),
     async quiet() {
       await Promise.all(consumers.map((consumer) => consumer.quiet()));
     },

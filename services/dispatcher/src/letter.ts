@@ -10,6 +10,28 @@ export function readDeadLetter(queue: string, delivery: LetterDelivery): DeadLet
   return { ...readLetter(queue, delivery), reason: reasonOf(delivery.headers) };
 }
 
+/** A dead event: given up by a subscriber, which says why in our headers, or by the broker in a subscription's queue. Pure. */
+export function readDeadEvent(delivery: LetterDelivery): DeadLetter {
+  const { headers, messageId, routingKey } = delivery;
+  const subscription = routingKey.replace(/^event\./, "");
+  return {
+    ...readLetter(`warren.events.${subscription}`, delivery),
+    // its data may look like anything, also like a job message
+    jobIds: [],
+    reason: text(headers["x-warren-reason"]) ?? reasonOf(headers),
+    death: headers["x-death"] ?? headers["x-warren-death"],
+    event: {
+      subscription,
+      id: text(headers["cloudEvents_id"]) ?? text(headers["cloudEvents:id"]) ?? messageId,
+      type: text(headers["cloudEvents_type"]) ?? text(headers["cloudEvents:type"]),
+    },
+  };
+}
+
+function text(value: unknown): string | undefined {
+  return typeof value === "string" ? value : undefined;
+}
+
 /** The same for a message that no queue took: it names the routing key as its queue. Pure. */
 export function readUnroutable(delivery: LetterDelivery): DeadLetter {
   return { ...readLetter(delivery.routingKey, delivery), reason: "unroutable" };

@@ -1,8 +1,8 @@
 import type { Channel } from "amqplib";
 import { AmqpError, replyCode, type TopologyMismatch, TopologyMismatchError } from "./errors.ts";
-import type { Binding, Exchange, Queue, Topology } from "./topology.ts";
+import type { Binding, Exchange, ExchangeBinding, Queue, Topology } from "./topology.ts";
 
-type DeclareChannel = Pick<Channel, "assertExchange" | "assertQueue" | "bindQueue">;
+type DeclareChannel = Pick<Channel, "assertExchange" | "assertQueue" | "bindQueue" | "bindExchange">;
 
 /**
  * Asserts everything in the topology, exchanges first. A difference in arguments (406) is a `TopologyMismatchError`, another refusal
@@ -12,6 +12,7 @@ export async function declareTopology(channel: DeclareChannel, topology: Topolog
   for (const exchange of topology.exchanges) await declareExchange(channel, exchange);
   for (const queue of topology.queues) await declareQueue(channel, queue);
   for (const binding of topology.bindings) await declareBinding(channel, binding);
+  for (const binding of topology.exchangeBindings ?? []) await declareExchangeBinding(channel, binding);
 }
 
 export async function declareExchange(channel: Pick<Channel, "assertExchange">, exchange: Exchange): Promise<void> {
@@ -35,6 +36,17 @@ export async function declareBinding(channel: Pick<Channel, "bindQueue">, bindin
     await channel.bindQueue(binding.queue, binding.exchange, binding.routingKey);
   } catch (error) {
     throw explained(error, "binding", `${binding.exchange} → ${binding.queue}`);
+  }
+}
+
+async function declareExchangeBinding(
+  channel: Pick<Channel, "bindExchange">,
+  { exchange, toExchange, routingKey }: ExchangeBinding,
+): Promise<void> {
+  try {
+    await channel.bindExchange(toExchange, exchange, routingKey);
+  } catch (error) {
+    throw explained(error, "binding", `${exchange} → ${toExchange}`);
   }
 }
 

@@ -8,16 +8,30 @@ export {
   type TopologyMismatch,
   TopologyMismatchError,
 } from "./errors.ts";
+export {
+  deadEventKey,
+  defaultLadderMs,
+  type EventsTopologyOptions,
+  eventsTopology,
+  retryKey,
+  type SubscriptionTopology,
+} from "./events-topology.ts";
 export type { AmqpLog } from "./log.ts";
 export type { AmqpMetrics } from "./metrics.ts";
 export { type MigrateQueueOptions, type MigrationResult, type MigrationStep, migrateQueue } from "./migrate.ts";
 export {
+  deadEventsQueue,
   deadExchange,
   deadQueue,
+  eventQueue,
+  eventsExchange,
   holdingQueue,
   jobQueue,
   jobsExchange,
   queueOf,
+  retryBackExchange,
+  retryExchange,
+  retryQueue,
   unroutableExchange,
   unroutableQueue,
 } from "./names.ts";
@@ -29,6 +43,7 @@ export {
   type Binding,
   defaultDeliveryLimit,
   type Exchange,
+  type ExchangeBinding,
   type JobsTopologyOptions,
   jobsTopology,
   mergeTopologies,

@@ -46,7 +46,9 @@ export async function migrateQueue(options: MigrateQueueOptions): Promise<Migrat
   const holding: Queue = { name: holdingQueue(queue.name), arguments: { "x-queue-type": "quorum" } };
   const held = bindings.map((binding) => ({ ...binding, queue: holding.name }));
 
-  await session.withChannel((channel) => declareTopology(channel, { ...topology, queues: [], bindings: [] }));
+  await session.withChannel((channel) =>
+    declareTopology(channel, { exchanges: topology.exchanges, queues: [], bindings: [] }),
+  );
   const shape = await shapeOf(session, queue);
   const resumed = (await session.depth(holding.name)) !== undefined;
   if (!resumed && shape === "ok") return { outcome: "unchanged", moved: 0, duplicates: 0 };

@@ -8,8 +8,19 @@ export const deadExchange = "warren.dead";
 export const unroutableExchange = "warren.unroutable";
 export const unroutableQueue = "warren.unroutable";
 
+/** Topic exchange of events; the routing key is the event's type. */
+export const eventsExchange = "warren.events";
+/** Topic exchange in front of the retry ladder; the routing key is `<rung>.<service>.<subscription>`. */
+export const retryExchange = "warren.retry";
+/** Topic exchange behind the retry ladder: each event goes back to the one subscription that its routing key names. */
+export const retryBackExchange = "warren.retry.back";
+/** Dead events of all subscriptions; the dispatcher takes them into the ledger. */
+export const deadEventsQueue = "warren.dead.event.all";
+
 const jobQueuePrefix = "warren.jobs.";
 const deadQueuePrefix = "warren.dead.";
+const eventQueuePrefix = "warren.events.";
+const retryQueuePrefix = "warren.retry.";
 const holdingSuffix = ".migrating";
 const shortName = /^[a-z0-9][a-z0-9_-]{0,99}$/i;
 
@@ -23,6 +34,25 @@ export function deadQueue(queue: string): string {
   return deadQueuePrefix + checked(queue);
 }
 
+/** The broker's queue of one subscription of one service. */
+export function eventQueue(service: string, subscription: string): string {
+  return `${eventQueuePrefix}${checked(service)}.${checked(subscription)}`;
+}
+
+/** One rung of the retry ladder, as names and routing keys spell it: `250ms`, `5s`, `2m`, `1h`. */
+export function rungName(delayMs: number): string {
+  if (!Number.isInteger(delayMs) || delayMs < 1)
+    throw new RangeError(`rung of ${delayMs} ms: whole milliseconds from 1`);
+  if (delayMs % 3_600_000 === 0) return `${delayMs / 3_600_000}h`;
+  if (delayMs % 60_000 === 0) return `${delayMs / 60_000}m`;
+  return delayMs % 1_000 === 0 ? `${delayMs / 1_000}s` : `${delayMs}ms`;
+}
+
+/** The queue in which events of all subscriptions wait for `delayMs`. */
+export function retryQueue(delayMs: number): string {
+  return retryQueuePrefix + rungName(delayMs);
+}
+
 /** Where the messages of a queue wait while `topology migrate` makes it anew. */
 export function holdingQueue(brokerQueue: string): string {
   return brokerQueue + holdingSuffix;
@@ -31,7 +61,8 @@ export function holdingQueue(brokerQueue: string): string {
 /** The Warren queue that a broker queue of jobs or dead letters belongs to; `undefined` for foreign queues. */
 export function queueOf(brokerQueue: string): string | undefined {
   for (const prefix of [jobQueuePrefix, deadQueuePrefix]) {
-    if (brokerQueue.startsWith(prefix) && !brokerQueue.endsWith(holdingSuffix)) return brokerQueue.slice(prefix.length);
+    const name = brokerQueue.startsWith(prefix) ? brokerQueue.slice(prefix.length) : "";
+    if (shortName.test(name)) return name;
   }
   return undefined;
 }

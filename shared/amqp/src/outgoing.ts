@@ -15,6 +15,8 @@ export interface OutgoingMessage {
   readonly type?: string | undefined;
   /** Default `application/json`. */
   readonly contentType?: string | undefined;
+  /** Called instead of a rejection when no queue took the message: for facts that need no listener. `publish` then resolves. */
+  readonly onUnrouted?: (() => void) | undefined;
   /** From `publish` to the confirm, waiting included. Default: the publisher's `deadlineMs`. */
   readonly deadlineMs?: number | undefined;
 }

@@ -1,7 +1,7 @@
 import { declareExchange, declareQueue } from "./declare.ts";
 import { replyCode, TopologyMismatchError } from "./errors.ts";
 import type { AmqpSession } from "./session.ts";
-import type { Binding, Topology } from "./topology.ts";
+import type { Binding, ExchangeBinding, Topology } from "./topology.ts";
 
 export interface PlanRow {
   readonly object: "exchange" | "queue" | "binding";
@@ -44,6 +44,7 @@ export async function planTopology(session: Lender, topology: Topology): Promise
     rows.push(row);
   }
   for (const binding of topology.bindings) rows.push(bindingRow(binding, missing));
+  for (const binding of topology.exchangeBindings ?? []) rows.push(bindingRow(binding, missing));
   return rows;
 }
 
@@ -70,9 +71,11 @@ async function compare({ object, name, exists, assert }: Comparison): Promise<Pl
   }
 }
 
-function bindingRow({ exchange, queue, routingKey }: Binding, missing: ReadonlySet<string>): PlanRow {
-  const name = `${exchange} → ${queue}`;
-  const ends = [`exchange ${exchange}`, `queue ${queue}`].filter((end) => missing.has(end));
+function bindingRow(binding: Binding | ExchangeBinding, missing: ReadonlySet<string>): PlanRow {
+  const { exchange, routingKey } = binding;
+  const [kind, target] = "queue" in binding ? ["queue", binding.queue] : ["exchange", binding.toExchange];
+  const name = `${exchange} → ${target}`;
+  const ends = [`exchange ${exchange}`, `${kind} ${target}`].filter((end) => missing.has(end));
   const key = routingKey === "" ? "" : `key ${routingKey}`;
   if (ends.length === 0) return { object: "binding", name, status: "unchecked", detail: key };
   return { object: "binding", name, status: "missing", detail: `${ends.join(" and ")} missing` };

@@ -171,8 +171,10 @@ export class ConfirmedPublisher implements Publisher {
     if (returned) this.#host.instruments.returned();
     if (outgoing.settled) return;
     if (!accepted) this.#fail(outgoing, "AMQP_NACKED", "the broker refused it", { retryable: true });
-    else if (returned) this.#fail(outgoing, "AMQP_UNROUTABLE", "no queue is bound for it", { retryable: true });
+    else if (returned && outgoing.message.onUnrouted === undefined)
+      this.#fail(outgoing, "AMQP_UNROUTABLE", "no queue is bound for it", { retryable: true });
     else {
+      if (returned) outgoing.message.onUnrouted?.();
       outgoing.succeed();
       this.#idle.leave();
     }

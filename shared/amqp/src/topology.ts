@@ -20,11 +20,20 @@ export interface Binding {
   readonly routingKey: string;
 }
 
+/** From one exchange to another: what matches at the first is offered to the bindings of the second. */
+export interface ExchangeBinding {
+  readonly exchange: string;
+  readonly toExchange: string;
+  readonly routingKey: string;
+}
+
 /** What a service needs in the broker, as data. Everything in it is durable. */
 export interface Topology {
   readonly exchanges: readonly Exchange[];
   readonly queues: readonly Queue[];
   readonly bindings: readonly Binding[];
+  /** Default none. */
+  readonly exchangeBindings?: readonly ExchangeBinding[];
 }
 
 export const emptyTopology: Topology = { exchanges: [], queues: [], bindings: [] };
@@ -34,6 +43,16 @@ export const emptyTopology: Topology = { exchanges: [], queues: [], bindings: []
  * consumer before its claim: attempts of a job are counted in the ledger.
  */
 export const defaultDeliveryLimit = 20;
+
+/** What both jobs and events need: where dead and unroutable messages go. */
+export const deadTopology: Topology = {
+  exchanges: [
+    { name: unroutableExchange, type: "fanout", arguments: {} },
+    { name: deadExchange, type: "topic", arguments: { "alternate-exchange": unroutableExchange } },
+  ],
+  queues: [{ name: unroutableQueue, arguments: { "x-queue-type": "quorum" } }],
+  bindings: [{ exchange: unroutableExchange, queue: unroutableQueue, routingKey: "" }],
+};
 
 export interface JobsTopologyOptions {
   /** Short names of Warren queues; with none, what a producer owns remains. */
@@ -45,15 +64,13 @@ export interface JobsTopologyOptions {
  * at-least-once, which needs `x-overflow: reject-publish`; the queues have no length limit, so nothing is ever rejected by it.
  */
 export function jobsTopology({ queues }: JobsTopologyOptions): Topology {
-  const fallback = { "alternate-exchange": unroutableExchange };
   return {
     exchanges: [
-      { name: unroutableExchange, type: "fanout", arguments: {} },
-      { name: jobsExchange, type: "direct", arguments: fallback },
-      { name: deadExchange, type: "topic", arguments: fallback },
+      ...deadTopology.exchanges,
+      { name: jobsExchange, type: "direct", arguments: { "alternate-exchange": unroutableExchange } },
     ],
     queues: [
-      { name: unroutableQueue, arguments: { "x-queue-type": "quorum" } },
+      ...deadTopology.queues,
       ...queues.flatMap((queue): Queue[] => [
         { name: deadQueue(queue), arguments: { "x-queue-type": "quorum" } },
         {
@@ -70,7 +87,7 @@ export function jobsTopology({ queues }: JobsTopologyOptions): Topology {
       ]),
     ],
     bindings: [
-      { exchange: unroutableExchange, queue: unroutableQueue, routingKey: "" },
+      ...deadTopology.bindings,
       ...queues.flatMap((queue): Binding[] => [
         { exchange: deadExchange, queue: deadQueue(queue), routingKey: queue },
         { exchange: jobsExchange, queue: jobQueue(queue), routingKey: queue },
@@ -90,14 +107,20 @@ export function mergeTopologies(...topologies: readonly Topology[]): Topology {
       "queue",
       topologies.flatMap((topology) => topology.queues),
     ),
-    bindings: [
-      ...new Map(
-        topologies
-          .flatMap((topology) => topology.bindings)
-          .map((binding) => [JSON.stringify([binding.exchange, binding.queue, binding.routingKey]), binding]),
-      ).values(),
-    ],
+    bindings: distinct(topologies.flatMap(({ bindings }) => bindings)),
+    exchangeBindings: distinct(topologies.flatMap(({ exchangeBindings = [] }) => exchangeBindings)),
   };
+}
+
+function distinct<T extends Binding | ExchangeBinding>(bindings: readonly T[]): readonly T[] {
+  const keyOf = (binding: T): string =>
+    JSON.stringify([
+      binding.exchange,
+      "queue" in binding ? binding.queue : "",
+      "toExchange" in binding ? binding.toExchange : "",
+      binding.routingKey,
+    ]);
+  return [...new Map(bindings.map((binding) => [keyOf(binding), binding])).values()];
 }
 
 function unite<T extends Exchange | Queue>(object: "exchange" | "queue", items: readonly T[]): readonly T[] {

@@ -1,5 +1,6 @@
 import { brokerCodes } from "./codes/broker.ts";
 import { deliveriesCodes } from "./codes/deliveries.ts";
+import { eventsCodes } from "./codes/events.ts";
 import { jobsCodes } from "./codes/jobs.ts";
 import { ledgerCodes } from "./codes/ledger.ts";
 import { platformCodes } from "./codes/platform.ts";
@@ -11,6 +12,7 @@ import { webhooksCodes } from "./codes/webhooks.ts";
  */
 export const errorCatalogue = {
   ...jobsCodes,
+  ...eventsCodes,
   ...brokerCodes,
   ...ledgerCodes,
   ...platformCodes,

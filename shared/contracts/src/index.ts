@@ -1,4 +1,6 @@
+export { type DeadJob, deadJob, deadJobType, deadJobTypes } from "./dead-job.ts";
 export { type ErrorCode, errorCatalogue, WarrenError, type WarrenErrorOptions } from "./errors.ts";
+export { type EventHeaders, eventHeaders, eventPattern, eventType } from "./event-message.ts";
 export { type JobMessage, jobMessage, maxJobsPerMessage } from "./job-message.ts";
 export { type Money, money, moneyFromStripe, sameMoney } from "./money.ts";
 export {

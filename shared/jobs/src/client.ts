@@ -6,6 +6,7 @@ import { z } from "zod";
 import { type Announced, createAnnouncer } from "./announcer.ts";
 import type { JobDefinition, PayloadOf } from "./define.ts";
 import { JobOptionError } from "./errors.ts";
+import { createPublish, type Publish } from "./events/publish.ts";
 import { assertJson, misfit } from "./json.ts";
 import { durationMs, parseOptions } from "./options.ts";
 
@@ -34,8 +35,8 @@ export interface EnqueueItem<Payload> extends Omit<EnqueueOptions, "tx"> {
 }
 
 export interface ClientOptions {
-  readonly ledger: Pick<Ledger, "enqueue" | "enqueueIn" | "confirmSent" | "transaction">;
-  /** Without one, the dispatcher publishes every job. */
+  readonly ledger: Pick<Ledger, "enqueue" | "enqueueIn" | "confirmSent" | "transaction" | "events">;
+  /** Without one, the dispatcher publishes every job and every event. */
   readonly publisher?: Pick<Publisher, "publish">;
   /** Makes a queue exist in the broker before its first message: `(queue) => session.declare(jobsTopology({ queues: [queue] }))`. */
   readonly declare?: (queue: string) => Promise<void>;
@@ -45,6 +46,10 @@ export interface ClientOptions {
   readonly maxPendingMessages?: number;
   /** Jobs that wait for such a place; what is beyond is left to the dispatcher. Default 500,000. */
   readonly maxBacklogJobs?: number;
+  /** Who publishes events, a URI reference: CloudEvents `source`. Default `warren`. */
+  readonly source?: string;
+  /** The most bytes of an event's data. Default 1 MiB. */
+  readonly maxEventBytes?: number;
   /** Default `randomUUID`. */
   readonly newId?: () => string;
 }
@@ -66,6 +71,8 @@ export interface Client extends AsyncDisposable {
     items: readonly EnqueueItem<PayloadOf<Definition>>[],
     options?: Pick<EnqueueOptions, "tx">,
   ): Promise<readonly Enqueued[]>;
+  /** Publishes an event to every service that subscribed; see `Publish`. */
+  readonly publish: Publish;
   /** Publishes jobs that somebody else's statement has committed (see `prepare`). Never throws, never waits. */
   announce(jobs: readonly Pick<Announced, "id" | "queue">[]): void;
 }
@@ -87,6 +94,7 @@ const defaultBundleSize = 50;
 const defaultPendingMessages = 20_000;
 /** About 150 bytes each where every job travels alone, and 65 in bundles: a full backlog is 75 MB at most. */
 const defaultBacklogJobs = 500_000;
+const defaultEventBytes = 1_048_576;
 const noOptions: z.output<typeof enqueueOptions> = {};
 
 /** Opens a client: the side of Warren that adds jobs. */
@@ -164,6 +172,15 @@ export function createClient(options: ClientOptions): Client {
       );
       return write(definition, jobs, tx);
     },
+    publish: createPublish({
+      ledger,
+      publisher,
+      source: options.source ?? "warren",
+      maxEventBytes: options.maxEventBytes ?? defaultEventBytes,
+      log,
+      metrics,
+      newId,
+    }),
     announce(jobs) {
       announcer?.announce(jobs.map(({ id, queue }) => ({ id, queue, bundleSize: defaultBundleSize })));
     },

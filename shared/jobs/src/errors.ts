@@ -6,7 +6,7 @@ export class JobError extends WarrenError {}
 /** A definition, an enqueue or a worker was given a wrong option: `JOB_OPTION_UNKNOWN`, `JOB_OPTION_INVALID`. `details.path` names it. */
 export class JobOptionError extends JobError {}
 
-/** A payload or result does not fit: `JOB_PAYLOAD_INVALID`, `JOB_RESULT_INVALID` (with `details.path`), `…_UNSERIALISABLE`. */
+/** A payload or result does not fit: `JOB_PAYLOAD_INVALID`, `JOB_RESULT_INVALID`, `EVENT_DATA_INVALID` (with `details.path`), `…_UNSERIALISABLE`. */
 export class JobDataError extends JobError {}
 
 /** Throw it from a handler when no further attempt can succeed: the job is dead at once, the remaining attempts unused. */
@@ -16,7 +16,10 @@ export class NonRetryableError extends JobError {
   }
 }
 
-/** The reason with which the signal of an attempt aborts: `JOB_TIMEOUT`, `JOB_HARD_TIMEOUT`, `JOB_LEASE_LOST`, `JOB_WORKER_STOPPING`. */
+/**
+ * The reason with which the signal of an attempt aborts: `JOB_TIMEOUT`, `JOB_HARD_TIMEOUT`, `JOB_LEASE_LOST`, `JOB_WORKER_STOPPING`; of an event:
+ * `EVENT_TIMEOUT`, `SUBSCRIBER_STOPPING`.
+ */
 export class JobAbortedError extends JobError {
   constructor(code: AbortCode, message: string, details: Readonly<Record<string, unknown>> = {}) {
     super(code, message, { retryable: true, details });
@@ -25,7 +28,12 @@ export class JobAbortedError extends JobError {
 
 export type AbortCode = Extract<
   ErrorCode,
-  "JOB_TIMEOUT" | "JOB_HARD_TIMEOUT" | "JOB_LEASE_LOST" | "JOB_WORKER_STOPPING"
+  | "JOB_TIMEOUT"
+  | "JOB_HARD_TIMEOUT"
+  | "JOB_LEASE_LOST"
+  | "JOB_WORKER_STOPPING"
+  | "EVENT_TIMEOUT"
+  | "SUBSCRIBER_STOPPING"
 >;
 
 /** Thrown by `snooze`; not a failure. It passes through the handler like an exception, so that nothing after it runs. */

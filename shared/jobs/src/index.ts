@@ -28,6 +28,17 @@ export {
   NonRetryableError,
   snooze,
 } from "./errors.ts";
+export {
+  defineEvent,
+  type EventDataOf,
+  type EventDefinition,
+  type EventDefinitionOptions,
+  matchesPattern,
+} from "./events/define.ts";
+export type { Event, EventOf } from "./events/event.ts";
+export type { Publish, Published, PublishOptions } from "./events/publish.ts";
+export { type PatternOptions, type Subscription, type SubscriptionOptions, subscribe } from "./events/subscribe.ts";
+export { createSubscriber, type Subscriber, type SubscriberOptions, topologyOf } from "./events/subscriber.ts";
 export { type HandleOptions, handle, type JobHandler } from "./handle.ts";
 export type { Job } from "./job.ts";
 export type { RecycleReason } from "./recycle.ts";

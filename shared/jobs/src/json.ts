@@ -3,7 +3,7 @@ import type { z } from "zod";
 import { JobDataError } from "./errors.ts";
 
 type Unserialisable = Extract<ErrorCode, "JOB_PAYLOAD_UNSERIALISABLE" | "JOB_RESULT_UNSERIALISABLE">;
-type Invalid = Extract<ErrorCode, "JOB_PAYLOAD_INVALID" | "JOB_RESULT_INVALID">;
+type Invalid = Extract<ErrorCode, "JOB_PAYLOAD_INVALID" | "JOB_RESULT_INVALID" | "EVENT_DATA_INVALID">;
 
 /** JSON.stringify escapes them, and jsonb refuses both; an escaped backslash before them is caught by the exact look after. */
 const suspicious = /\\u(?:0000|d[89a-f])/i;

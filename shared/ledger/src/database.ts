@@ -86,18 +86,22 @@ export function openDatabase(options: DatabaseOptions): Database {
   }
 
   async function transaction<T>(work: (run: RunSql) => Promise<T>): Promise<T> {
-    return withClient("transaction", async (client) => {
+    const ended = await withClient("transaction", async (client) => {
       await client.query("begin");
       let result: T;
       try {
         result = await work((text, values) => runOn(client, text, values));
       } catch (error) {
         await rollBack(client);
-        throw error;
+        if (error instanceof LedgerUnavailableError) throw error;
+        // what the caller threw is the caller's, and passes as it is
+        return { kind: "threw", error } as const;
       }
       await client.query("commit");
-      return result;
+      return { kind: "committed", result } as const;
     });
+    if (ended.kind === "threw") throw ended.error;
+    return ended.result;
   }
 
   async function rollBack(client: PoolClient): Promise<void> {

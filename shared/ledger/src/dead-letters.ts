@@ -20,6 +20,13 @@ export interface DeadLetter {
   readonly body: Uint8Array;
   /** Jobs that the message named, if it could be read. */
   readonly jobIds: readonly string[];
+  /** Whose event it is, when it died in a subscription. */
+  readonly event?: {
+    /** `<service>.<subscription>`. */
+    readonly subscription: string;
+    readonly id: string | undefined;
+    readonly type: string | undefined;
+  };
 }
 
 export interface RecordedDeadLetter {
@@ -49,8 +56,8 @@ export interface DeadLetters {
 
 export function createDeadLetters({ database, table, newId, followUps }: DeadLettersOptions): DeadLetters {
   const insert = `insert into ${table("dead_letters")}
-      (id, fingerprint, message_id, queue, reason, exchange, routing_key, death, headers, body, job_ids)
-    values ($1, $2, $3, $4, $5, $6, $7, $8::text::jsonb, $9::text::jsonb, $10, $11)
+      (id, fingerprint, message_id, queue, reason, exchange, routing_key, death, headers, body, job_ids, subscription, event_id, event_type)
+    values ($1, $2, $3, $4, $5, $6, $7, $8::text::jsonb, $9::text::jsonb, $10, $11, $12, $13, $14)
     on conflict (fingerprint) do nothing returning id`;
   const find = `select id from ${table("dead_letters")} where fingerprint = $1`;
   // Locks the jobs in id order. Index: jobs (id). Nothing is counted against them: they never ran because of this message.
@@ -94,15 +101,18 @@ export function createDeadLetters({ database, table, newId, followUps }: DeadLet
       const { rows } = await run(insert, [
         newId(),
         fingerprint,
-        letter.messageId === undefined ? null : storable(letter.messageId),
+        storableOrNull(letter.messageId),
         storable(letter.queue),
         storable(letter.reason),
-        letter.exchange === undefined ? null : storable(letter.exchange),
-        letter.routingKey === undefined ? null : storable(letter.routingKey),
+        storableOrNull(letter.exchange),
+        storableOrNull(letter.routingKey),
         storableJson(letter.death),
         storableJson(letter.headers),
         Buffer.from(letter.body),
         letter.jobIds,
+        storableOrNull(letter.event?.subscription),
+        storableOrNull(letter.event?.id),
+        storableOrNull(letter.event?.type),
       ]);
       const id = rows[0]?.["id"];
       if (typeof id !== "string") {
@@ -138,6 +148,8 @@ function fingerprintOf(letter: DeadLetter): Buffer {
 
 /** Any message must be kept, whatever it holds: what Postgres cannot store in text is replaced. The body stays exact. */
 const storable = (text: string): string => text.toWellFormed().replaceAll("\u0000", "\u{fffd}");
+
+const storableOrNull = (text: string | undefined): string | null => (text === undefined ? null : storable(text));
 
 function storableJson(value: unknown): string | null {
   if (value === undefined) return null;

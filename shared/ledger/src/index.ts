@@ -26,6 +26,10 @@ export {
   mayBeOneItem,
   WorkerEndedError,
 } from "./errors.ts";
+export type { EventLedger } from "./events/events.ts";
+export type { EventInbox, InboxEntry } from "./events/inbox.ts";
+export type { DeadEvent, DeadEventFilter, DeadEvents } from "./events/letters.ts";
+export { type NewOutboxEvent, type Outbox, type OutboxEvent, outboxLeaseMs } from "./events/outbox.ts";
 export type { FinishedJob } from "./follow-ups.ts";
 export type {
   ClaimedJob,

@@ -4,6 +4,7 @@ import type { CacheStore } from "./cache.ts";
 import type { Cancelled } from "./cancel.ts";
 import type { Row } from "./database.ts";
 import type { DeadLetter, RecordedDeadLetter } from "./dead-letters.ts";
+import type { EventLedger } from "./events/events.ts";
 import type { ClaimedJob, EnqueueResult, JobError, JobRecord, NewJob, SendableJob } from "./job.ts";
 import type { Settled, Settlement } from "./outcome.ts";
 import type { Maintained } from "./partitions.ts";
@@ -103,6 +104,9 @@ export interface Ledger extends AsyncDisposable {
   probeBreaker(name: string): Promise<{ readonly released: readonly SendableJob[] }>;
   /** Lets held jobs of a closed breaker go, twice as many at each call up to `limit`. */
   releaseHeld(release: { readonly name: string; readonly limit: number }): Promise<readonly SendableJob[]>;
+
+  /** Events that are not sent yet, were handled, or died. */
+  readonly events: EventLedger;
 
   /** Keeps a message that the broker gave up on, once, and has its jobs that are still ready sent again. */
   recordDeadLetter(letter: DeadLetter): Promise<RecordedDeadLetter>;

@@ -5,6 +5,7 @@ import { createClaim } from "./claim.ts";
 import { openDatabase } from "./database.ts";
 import { createDeadLetters } from "./dead-letters.ts";
 import { createEnqueue } from "./enqueue.ts";
+import { createEventLedger } from "./events/events.ts";
 import { createFind } from "./find.ts";
 import { createFollowUps, type FollowUp } from "./follow-ups.ts";
 import { createInstruments } from "./instruments.ts";
@@ -64,7 +65,8 @@ export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
     log: options.log,
   });
   const { onBatch } = createInstruments(options.metrics, database.pool);
-  const { repeatable, undone } = retrying({ retries: options.retries ?? 2, delayMs: options.retryDelayMs ?? 50 });
+  const again = retrying({ retries: options.retries ?? 2, delayMs: options.retryDelayMs ?? 50 });
+  const { repeatable, undone } = again;
 
   // In the order in which they run in the transaction that finishes linked jobs.
   const hooks: readonly FollowUp[] = [];
@@ -135,6 +137,7 @@ export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
     probeBreaker: (name) => undone(() => breakers.probe(name)),
     releaseHeld: (request) => undone(() => breakers.release(request)),
 
+    events: createEventLedger(database, table, again, onBatch),
     recordDeadLetter: (letter) => repeatable(() => deadLetters.record(letter)),
     deadLettersOf: (ids) => repeatable(() => deadLetters.countOf(ids)),
     condemn: (ids, verdict) => undone(() => deadLetters.condemn(ids, verdict)),

@@ -51,7 +51,17 @@ export async function openLedgerWorld(options: Partial<OpenLedgerOptions> = {}):
       return id;
     },
     clear: async () => {
-      const tables = ["jobs", "jobs_history", "job_keys", "workers", "breakers", "dead_letters", "cache"];
+      const tables = [
+        "jobs",
+        "jobs_history",
+        "job_keys",
+        "workers",
+        "breakers",
+        "dead_letters",
+        "cache",
+        "event_outbox",
+        "event_inbox",
+      ];
       await ledger.query(`truncate ${tables.map(ledger.table).join(", ")}`, []);
     },
     states: async () => {
