@@ -7,6 +7,7 @@ import { keepResult } from "../results.ts";
 import { Role } from "../role.ts";
 import { startServers } from "../servers.ts";
 import { median } from "../statistics.ts";
+import { cpuTimes } from "./cpu.ts";
 import { runWrk, type WrkResult } from "./wrk.ts";
 
 const secret = "bench-github-secret";
@@ -14,8 +15,9 @@ const load = { secret, bodyBytes: 2_048, connections: 64 } as const;
 const aims = { ratio: 0.45, p99Ms: 25 } as const;
 
 /**
- * Signed 2 KB GitHub webhooks, each under a delivery id of its own, over 64 connections, against bare Fastify that answers 202. A
- * webhook counts when its request, its dedupe key and its job are in the ledger: counted there after the load, against wrk's answers.
+ * Signed 2 KB GitHub webhooks, each under a delivery id of its own, over 64 connections, against bare Fastify that answers 202 and
+ * against the least code that proves and keeps them (see `by-hand-role.ts`). A webhook counts when its request, its dedupe key and its
+ * job are in the ledger: counted there after the load, against wrk's answers.
  */
 export async function run(options: BenchOptions): Promise<void> {
   const seconds = options.count ?? 8;
@@ -27,6 +29,13 @@ export async function run(options: BenchOptions): Promise<void> {
   const bare = closing.use(new Role(new URL("bare-role.ts", import.meta.url), "bare Fastify", {}));
   const barePort = await freePort();
   await bare.ask({ do: "listen", port: barePort });
+  // rows as large as the body lie in the table as they are, as Warren's do
+  await pool.query(`create table by_hand (
+    key text primary key, received_at timestamptz not null default statement_timestamp(), body bytea not null
+  ) with (toast_tuple_target = 8160)`);
+  const byHand = closing.use(new Role(new URL("by-hand-role.ts", import.meta.url), "by hand", {}));
+  const byHandPort = await freePort();
+  await byHand.ask({ do: "listen", port: byHandPort, secret, databaseUrl: servers.databaseUrl });
   const ingress = closing.use(
     await spawnService({
       entry: "services/ingress/src/main.ts",
@@ -55,23 +64,50 @@ export async function run(options: BenchOptions): Promise<void> {
     return { requests: Number(row?.requests), jobs: Number(row?.jobs), doubled: Number(row?.doubled) };
   };
   const clean = async (): Promise<void> => {
-    await pool.query("truncate warren.jobs, warren.webhook_requests, warren.webhook_dedupe");
+    await pool.query("truncate by_hand, warren.jobs, warren.webhook_requests, warren.webhook_dedupe");
     await pool.query("checkpoint");
   };
-  const measure = async (runId: string) => {
-    const bareResult = await runWrk({
-      ...load,
-      seconds,
-      runId: `${runId}-bare`,
-      url: `http://127.0.0.1:${barePort}/webhooks/github`,
-    });
+  const under = async (pid: number, url: string, runId: string) => {
     await clean();
-    const result = await runWrk({ ...load, seconds, runId, url: `${ingress.url}/webhooks/github` });
+    const before = cpuTimes(pid);
+    const result = await runWrk({ ...load, seconds, runId, url: `${url}/webhooks/github` });
+    const after = cpuTimes(pid);
+    const each = (part: keyof typeof after): number =>
+      Math.round(((after[part] - before[part]) / result.requests) * 10) / 10;
+    const cpuUs = {
+      server: each("server"),
+      postgres: each("postgres"),
+      broker: each("broker"),
+      load: each("load"),
+    };
+    // of one core, over the run
+    const othersBusy = Math.round(((after.others - before.others) / result.durationUs) * 100) / 100;
+    return { result, cost: { cpuUs, othersBusy } };
+  };
+  const measure = async (runId: string) => {
+    const { result: bareResult, cost: bareCost } = await under(
+      bare.pid,
+      `http://127.0.0.1:${barePort}`,
+      `${runId}-bare`,
+    );
+    const { result: handResult, cost: handCost } = await under(
+      byHand.pid,
+      `http://127.0.0.1:${byHandPort}`,
+      `${runId}-hand`,
+    );
+    const { rows: keptByHand } = await pool.query<{ count: string }>("select count(*) from by_hand");
+    const { result, cost } = await under(ingress.pid, ingress.url, runId);
     const ledger = await kept(runId);
     const answered = result.requests - result.non2xx;
     return {
       run: runId,
-      bare: { perSecond: rate(bareResult), p99Ms: bareResult.p99Us / 1000 },
+      bare: { perSecond: rate(bareResult), p99Ms: bareResult.p99Us / 1000, ...bareCost },
+      byHand: {
+        perSecond: rate(handResult),
+        p99Ms: handResult.p99Us / 1000,
+        lost: Math.max(0, handResult.requests - handResult.non2xx - Number(keptByHand[0]?.count)),
+        ...handCost,
+      },
       warren: {
         perSecond: rate(result),
         p50Ms: result.p50Us / 1000,
@@ -79,8 +115,11 @@ export async function run(options: BenchOptions): Promise<void> {
         p999Ms: result.p999Us / 1000,
         non2xx: result.non2xx,
         socketErrors: result.socketErrors,
+        ...cost,
       },
       ratio: rate(result) / rate(bareResult),
+      byHandRatio: rate(handResult) / rate(bareResult),
+      ratioToByHand: rate(result) / rate(handResult),
       // wrk stops reading at its deadline: up to one request per connection is stored and its answer not counted
       lost: Math.max(0, answered - ledger.requests),
       storedBeyondAnswers: ledger.requests - answered,
@@ -105,15 +144,30 @@ export async function run(options: BenchOptions): Promise<void> {
     runs,
     summary: {
       barePerSecond: of((one) => one.bare.perSecond),
+      byHandPerSecond: of((one) => one.byHand.perSecond),
       warrenPerSecond: of((one) => one.warren.perSecond),
       ratio: of((one) => one.ratio),
+      byHandRatio: of((one) => one.byHandRatio),
+      ratioToByHand: of((one) => one.ratioToByHand),
       p50Ms: of((one) => one.warren.p50Ms),
       p99Ms: of((one) => one.warren.p99Ms),
+      cpuUs: {
+        bare: of((one) => total(one.bare.cpuUs)),
+        byHand: of((one) => total(one.byHand.cpuUs)),
+        warren: of((one) => total(one.warren.cpuUs)),
+      },
+      othersBusyAtMost: Math.max(
+        ...runs.flatMap(({ bare, byHand, warren }) => [bare.othersBusy, byHand.othersBusy, warren.othersBusy]),
+      ),
       lost: runs.reduce((sum, one) => sum + one.lost, 0),
       jobsMissing: runs.reduce((sum, one) => sum + one.jobsMissing, 0),
       duplicates: runs.reduce((sum, one) => sum + one.duplicates, 0),
     },
   });
+}
+
+function total(parts: Readonly<Record<string, number>>): number {
+  return Object.values(parts).reduce((sum, part) => sum + part, 0);
 }
 
 function rate(of: WrkResult): number {

@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { createHmac } from "node:crypto";
+import { createHmac, hash } from "node:crypto";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { z } from "zod";
@@ -47,9 +47,15 @@ export async function runWrk(load: WrkLoad): Promise<WrkResult> {
   return wrkResult.parse(JSON.parse(line ?? "{}"));
 }
 
-/** A push event of the given size in bytes, of the shape that GitHub documents, padded in a commit message. */
+/**
+ * A push event of the given size in bytes, of the shape that GitHub documents, filled up in a commit message: with text that does not
+ * repeat itself, because a database that compresses would hardly store anything of a long row of one letter.
+ */
 function githubBody(bytes: number): string {
-  return pushEvent("x".repeat(Math.max(0, bytes - Buffer.byteLength(pushEvent("")))));
+  const missing = Math.max(0, bytes - Buffer.byteLength(pushEvent("")));
+  let filling = "";
+  for (let part = 0; filling.length < missing; part += 1) filling += hash("sha256", `part ${part}`, "base64url");
+  return pushEvent(filling.slice(0, missing));
 }
 
 function pushEvent(message: string): string {
