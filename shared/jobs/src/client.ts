@@ -9,12 +9,15 @@ import { JobOptionError } from "./errors.ts";
 import { createPublish, type Publish } from "./events/publish.ts";
 import { assertJson, misfit } from "./json.ts";
 import { durationMs, parseOptions } from "./options.ts";
+import { type UniqueOptions, uniquenessOf, uniqueOptions } from "./unique.ts";
 
 export interface EnqueueOptions {
   /** Your own name for this job, up to 200 characters: enqueuing the same id of the same definition again makes no second job. */
   readonly id?: string;
   /** What limits, order and fairness of the queue go by, up to 200 characters: a tenant, an account, a device. */
   readonly key?: string;
+  /** One job of the same work at a time; over what the definition says. Not together with `id`. */
+  readonly unique?: UniqueOptions;
   /** Not before this many milliseconds from now, by the ledger's clock. */
   readonly delayMs?: number;
   /** Not before this instant. Not together with `delayMs`. */
@@ -35,7 +38,7 @@ export interface EnqueueItem<Payload> extends Omit<EnqueueOptions, "tx"> {
 }
 
 export interface ClientOptions {
-  readonly ledger: Pick<Ledger, "enqueue" | "enqueueIn" | "confirmSent" | "transaction" | "events">;
+  readonly ledger: Pick<Ledger, "enqueue" | "enqueueIn" | "confirmSent" | "transaction" | "events" | "releaseUnique">;
   /** Without one, the dispatcher publishes every job and every event. */
   readonly publisher?: Pick<Publisher, "publish">;
   /** Makes a queue exist in the broker before its first message: `(queue) => session.declare(jobsTopology({ queues: [queue] }))`. */
@@ -73,6 +76,11 @@ export interface Client extends AsyncDisposable {
   ): Promise<readonly Enqueued[]>;
   /** Publishes an event to every service that subscribed; see `Publish`. */
   readonly publish: Publish;
+  /**
+   * Lets the unique key of a definition go, so that the next enqueue makes a job; the job that holds it is left alone. Answers whether
+   * it was held.
+   */
+  releaseUnique(definition: JobDefinition, key: string): Promise<boolean>;
   /** Publishes jobs that somebody else's statement has committed (see `prepare`). Never throws, never waits. */
   announce(jobs: readonly Pick<Announced, "id" | "queue">[]): void;
 }
@@ -80,6 +88,7 @@ export interface Client extends AsyncDisposable {
 const enqueueOptions = z.strictObject({
   id: z.string().min(1).max(200).optional(),
   key: z.string().min(1).max(200).optional(),
+  unique: uniqueOptions.optional(),
   delayMs: durationMs.optional(),
   at: z.date().optional(),
   priority: z.number().int().min(0).max(1_000).optional(),
@@ -181,6 +190,7 @@ export function createClient(options: ClientOptions): Client {
       metrics,
       newId,
     }),
+    releaseUnique: (definition, key) => ledger.releaseUnique(definition.name, key),
     announce(jobs) {
       announcer?.announce(jobs.map(({ id, queue }) => ({ id, queue, bundleSize: defaultBundleSize })));
     },
@@ -205,6 +215,15 @@ export function prepare<Definition extends JobDefinition>(
   const parsed = definition.payload.safeParse(payload);
   if (!parsed.success) throw misfit(`payload of ${definition.name}`, parsed.error, "JOB_PAYLOAD_INVALID");
   assertJson(`the payload of ${definition.name}`, payload, "JOB_PAYLOAD_UNSERIALISABLE");
+  const unique =
+    options.id === undefined || options.unique !== undefined
+      ? uniquenessOf(definition.name, definition.unique, options.unique, payload)
+      : undefined;
+  if (unique !== undefined && options.id !== undefined) {
+    throw new JobOptionError("JOB_OPTION_INVALID", 'enqueue: give "id" or "unique", not both', {
+      details: { path: "unique" },
+    });
+  }
   const context = currentContext();
   return {
     queue: definition.queue,
@@ -218,6 +237,7 @@ export function prepare<Definition extends JobDefinition>(
     sendBy,
     ...startOf(options),
     ...(options.id === undefined ? {} : { key: options.id }),
+    ...(unique === undefined ? {} : { unique }),
     ...(options.key === undefined ? {} : { limitKey: options.key }),
     ...(options.priority === undefined ? {} : { priority: options.priority }),
     ...(context?.traceparent === undefined ? {} : { trace: context.traceparent }),

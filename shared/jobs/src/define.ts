@@ -3,6 +3,7 @@ import { z } from "zod";
 import { type Backoff, type BackoffOption, parseBackoff } from "./backoff.ts";
 import { JobOptionError } from "./errors.ts";
 import { count, jobName, parseOptions, queueName, timeoutMs } from "./options.ts";
+import { assertConsistent, type DefinedUnique, type DefinedUniqueOptions, definedUniqueOptions } from "./unique.ts";
 
 /** Options of a job definition, as written by its author. */
 export interface JobDefinitionOptions<Payload extends z.ZodType, Result extends z.ZodType> {
@@ -29,6 +30,8 @@ export interface JobDefinitionOptions<Payload extends z.ZodType, Result extends 
   readonly hardTimeoutMs?: number;
   /** How often its worker may die or stop beating while it runs, before it is dead. Default 3. */
   readonly maxStalls?: number;
+  /** Of the same work there is one job at a time; see `UniqueOptions`. Default: every enqueue is a job. */
+  readonly unique?: DefinedUniqueOptions<z.input<Payload>>;
   /** Breakers (`provider:operation`) that hold this job while they are open. Default none. */
   readonly breakers?: readonly string[];
   /** The most jobs of this definition that share a message; 1 for long ones, so that they spread evenly over workers. Default 50. */
@@ -47,6 +50,7 @@ export interface JobDefinition<Payload extends z.ZodType = z.ZodType, Result ext
   readonly timeoutMs: number;
   readonly hardTimeoutMs: number;
   readonly maxStalls: number;
+  readonly unique: DefinedUnique | undefined;
   readonly breakers: readonly string[];
   readonly bundleSize: number;
 }
@@ -74,6 +78,7 @@ const definitionOptions = z.strictObject({
   timeoutMs: timeoutMs.default(300_000),
   hardTimeoutMs: timeoutMs.optional(),
   maxStalls: z.number().int().min(0).max(1_000).default(3),
+  unique: definedUniqueOptions.optional(),
   breakers: z.array(z.string().min(1).max(200)).max(20).default([]),
   bundleSize: z.number().int().min(1).max(maxJobsPerMessage).default(50),
 });
@@ -86,6 +91,7 @@ export function defineJob<Payload extends z.ZodType, Result extends z.ZodType = 
   options: JobDefinitionOptions<Payload, Result>,
 ): JobDefinition<Payload, Result> {
   const parsed = parseOptions("defineJob", definitionOptions, options);
+  if (parsed.unique !== undefined) assertConsistent("defineJob", parsed.unique);
   const hardTimeoutMs = parsed.hardTimeoutMs ?? parsed.timeoutMs + graceMs;
   if (hardTimeoutMs < parsed.timeoutMs) {
     throw new JobOptionError(
@@ -98,6 +104,7 @@ export function defineJob<Payload extends z.ZodType, Result extends z.ZodType = 
     ...parsed,
     payload: options.payload,
     result: options.result,
+    unique: parsed.unique,
     backoff: parseBackoff("defineJob", options.backoff),
     hardTimeoutMs,
     breakers: Object.freeze([...parsed.breakers]),

@@ -42,5 +42,6 @@ export { createSubscriber, type Subscriber, type SubscriberOptions, topologyOf }
 export { type HandleOptions, handle, type JobHandler } from "./handle.ts";
 export type { Job } from "./job.ts";
 export type { RecycleReason } from "./recycle.ts";
+export type { DefinedUniqueOptions, UniqueOptions } from "./unique.ts";
 export { createWorker, type Worker, type WorkerOptions, type WorkerState } from "./worker.ts";
 export type { AutoscaleOptions, RecycleOptions } from "./worker-options.ts";

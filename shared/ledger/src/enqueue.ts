@@ -1,9 +1,10 @@
 import { type Batcher, createBatcher, type OnBatch } from "./batcher.ts";
 import type { Database } from "./database.ts";
-import { LedgerConflictError, mayBeOneItem } from "./errors.ts";
+import { LedgerConflictError, LedgerDataError, mayBeOneItem } from "./errors.ts";
 import type { EnqueueResult, JobState, NewJob } from "./job.ts";
 import { insertJobs, isRare, jobArrayInput, jobArrays, jobInput, jobRowJson, payloadJson } from "./job-insert.ts";
 import type { RunSql, Statement, TableName } from "./sql.ts";
+import type { UniqueJobs } from "./unique.ts";
 
 /** A job on its way in. */
 interface Row {
@@ -29,9 +30,10 @@ export interface EnqueueOptions {
   readonly table: TableName;
   readonly newId: () => string;
   readonly onBatch: OnBatch | undefined;
+  readonly uniqueJobs: Pick<UniqueJobs, "enqueue" | "enqueueIn">;
 }
 
-export function createEnqueue({ database, table, newId, onBatch }: EnqueueOptions): Enqueue {
+export function createEnqueue({ database, table, newId, onBatch, uniqueJobs }: EnqueueOptions): Enqueue {
   const statements = enqueueStatements(table);
   const common = { weigh: (call: Call) => call.length, splitOn: mayBeOneItem, onBatch };
 
@@ -94,7 +96,13 @@ export function createEnqueue({ database, table, newId, onBatch }: EnqueueOption
   function rowsOf(jobs: readonly NewJob[]): Call {
     return jobs.map((job) => {
       const id = job.id ?? newId();
-      return { id, job, payload: payloadJson(job), name: job.name, key: job.key, known: job.id !== undefined };
+      if (job.unique !== undefined && (job.key !== undefined || job.id !== undefined)) {
+        throw new LedgerDataError(
+          `job "${job.name}": an id of your own and a unique key exclude each other; give one of them`,
+        );
+      }
+      const known = job.id !== undefined;
+      return { id, job, payload: payloadJson(job), name: job.name, key: job.key, known };
     });
   }
 
@@ -102,15 +110,26 @@ export function createEnqueue({ database, table, newId, onBatch }: EnqueueOption
     enqueue: async (jobs) => {
       if (jobs.length === 0) return [];
       const rows = rowsOf(jobs);
+      if (rows.some(isUnique)) return uniqueJobs.enqueue(withoutKeys(rows));
       if (!rows.every(isFresh)) return known.add(rows);
       return rows.some(({ job }) => isRare(job)) ? rare.add(rows) : fresh.add(rows);
     },
     enqueueIn: async (run, jobs) => {
       if (jobs.length === 0) return [];
       const rows = rowsOf(jobs);
+      if (rows.some(isUnique)) return uniqueJobs.enqueueIn(run, withoutKeys(rows));
       return rows.every(isFresh) ? insertFreshIn(plain(run), rows) : insertKnown(plain(run), rows);
     },
   };
+}
+
+const isUnique = (row: Row): boolean => row.job.unique !== undefined;
+
+/** Jobs with ids of the caller's choice take other steps than unique ones, and would break the order of their locks. */
+function withoutKeys(rows: readonly Row[]): readonly Row[] {
+  const keyed = rows.find((row) => !isFresh(row));
+  if (keyed === undefined) return rows;
+  throw new LedgerDataError(`job "${keyed.name}" has an id of your own: enqueue it apart from unique jobs`);
 }
 
 const isFresh = (row: Row): boolean => row.key === undefined && !row.known;

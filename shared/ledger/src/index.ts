@@ -34,6 +34,7 @@ export type { FinishedJob } from "./follow-ups.ts";
 export type {
   ClaimedJob,
   ClaimedRareFields,
+  Deduplicated,
   EnqueueResult,
   FinishedState,
   JobError,
@@ -45,6 +46,7 @@ export type {
   RecordedError,
   SendableJob,
   UnfinishedState,
+  Uniqueness,
 } from "./job.ts";
 export type { Ledger } from "./ledger.ts";
 export type { LedgerLog, LedgerMetrics } from "./log.ts";

@@ -17,6 +17,24 @@ export interface RecordedError extends JobError {
   readonly at: string;
 }
 
+/** Of how many jobs of a name and key there may be one at a time. */
+export interface Uniqueness {
+  /** Up to 200 characters. The same job name and key is the same work. */
+  readonly key: string;
+  /** How long the job holds the key: until a worker starts it, or until it is finished for good. Without effect with `forMs`. */
+  readonly until: "started" | "finished";
+  /** Holds the key for this long from the enqueue instead, whatever becomes of the job. */
+  readonly forMs?: number;
+  /**
+   * What becomes of a job whose key is held. `ignore`: nothing. `replace`: a holder that has not started takes its payload. `extend`: and
+   * its start as well (debounce). `keep-last`: and if the holder runs, the latest runs after it.
+   */
+  readonly onConflict: "ignore" | "replace" | "extend" | "keep-last";
+}
+
+/** What an enqueue did with a job whose unique key was held. */
+export type Deduplicated = "ignored" | "replaced" | "extended" | "kept";
+
 /** What only some jobs have. A job without any of it takes the short way into the ledger. */
 export interface RareFields {
   /** The key that limits, order and fairness go by. */
@@ -62,6 +80,8 @@ export type NewJob = JobStart &
     readonly maxStalls: number;
     /** The same name and key is the same job, until history is dropped. */
     readonly key?: string;
+    /** Not together with `id` or `key`. */
+    readonly unique?: Uniqueness;
     /** Breakers (`provider:operation`) that must be closed for the job to run. */
     readonly breakers?: readonly string[];
     readonly correlationId: string;
@@ -77,6 +97,8 @@ export interface EnqueueResult {
   readonly created: boolean;
   /** State of the job when the statement ran. Only a `ready` job is worth a message. */
   readonly state: JobState;
+  /** Its unique key was held: what was done with it. The id is the holder's. */
+  readonly deduplicated?: Deduplicated;
 }
 
 /** A job in the hands of a worker. */

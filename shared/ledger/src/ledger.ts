@@ -41,6 +41,9 @@ export interface Ledger extends AsyncDisposable {
   /** The same in the caller's transaction (read committed): nothing is there before it commits. Publish only after that. */
   enqueueIn(run: RunSql, jobs: readonly NewJob[]): Promise<readonly EnqueueResult[]>;
 
+  /** Lets a unique key of a job name go, so that the next enqueue makes a job. Answers whether it was held. */
+  releaseUnique(name: string, key: string): Promise<boolean>;
+
   /**
    * Takes ready jobs for a worker: `ready` → `running`, attempt + 1. Returns those it got; the others are done, held, not due or
    * another worker's, and their messages are settled business. Throws `LEDGER_WORKER_ENDED` if the worker's lease is over.

@@ -19,6 +19,7 @@ import { createRescue } from "./rescue.ts";
 import { retrying } from "./retrying.ts";
 import { createSettle } from "./settle.ts";
 import { parseSchemaName, tablesOf } from "./sql.ts";
+import { createUniqueJobs } from "./unique.ts";
 import { createWorkers } from "./workers.ts";
 
 export interface OpenLedgerOptions {
@@ -69,12 +70,13 @@ export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
   const { repeatable, undone } = again;
 
   // In the order in which they run in the transaction that finishes linked jobs.
-  const hooks: readonly FollowUp[] = [];
+  const uniqueJobs = createUniqueJobs({ database, table, onBatch });
+  const hooks: readonly FollowUp[] = [uniqueJobs.followUp];
   const followUps = createFollowUps(hooks, (error) => {
     options.log.warn({ err: error }, "follow-up of finished jobs left to the dispatcher");
   });
 
-  const enqueue = createEnqueue({ database, table, newId, onBatch });
+  const enqueue = createEnqueue({ database, table, newId, onBatch, uniqueJobs });
   const claiming = createClaim({ database, table, onBatch });
   const settle = createSettle({ database, table, onBatch, followUps });
   const workers = createWorkers(database, table);
@@ -101,6 +103,7 @@ export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
     // What the database rolled back may be repeated at once; what may have been committed, only where a repetition is harmless.
     enqueue: (jobs) => undone(() => enqueue.enqueue(jobs)),
     enqueueIn: enqueue.enqueueIn,
+    releaseUnique: (name, key) => repeatable(() => uniqueJobs.release(name, key)),
     claim: (claim) => undone(() => claiming.claim(claim)),
     settle: (settlement) => repeatable(() => settle.settle(settlement)),
     settleIn: settle.settleIn,

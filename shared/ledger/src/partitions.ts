@@ -164,6 +164,7 @@ export async function maintain(
   });
   const cacheSwept = await count(transact, sweepCacheSql(table), [sweepLimit]);
   await count(transact, sweepWorkersSql(table), [retentionDays]);
+  await count(transact, sweepUniqueSql(table), [sweepLimit]);
   return { created, dropped, postponed, lateDropped, keysExpired, dedupeKeysExpired, cacheSwept };
 }
 
@@ -219,3 +220,10 @@ const sweepCacheSql = (table: TableName): string => `
     select key from ${table("cache")} where expires_at <= clock_timestamp() order by expires_at limit $1 for update skip locked
   ))
   returning 1`;
+
+// Index: unique_keys_expiry (expires_at). An enqueue that holds the lock forgets it itself.
+const sweepUniqueSql = (table: TableName): string => `with swept as (
+    select name, key from ${table("unique_keys")} where expires_at <= clock_timestamp()
+    order by expires_at limit $1 for update skip locked
+  )
+  delete from ${table("unique_keys")} k using swept s where k.name = s.name and k.key = s.key returning 1`;

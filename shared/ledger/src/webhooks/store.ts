@@ -1,9 +1,9 @@
 import type { RejectionCause } from "@warren/contracts";
 import { type BatcherOptions, createBatcher } from "../batcher.ts";
 import type { Row } from "../database.ts";
-import { LedgerUnavailableError, mayBeOneItem } from "../errors.ts";
+import { LedgerDataError, LedgerUnavailableError, mayBeOneItem } from "../errors.ts";
 import type { NewJob } from "../job.ts";
-import { type JobRow, payloadJson } from "../job-insert.ts";
+import { isRare, type JobRow, payloadJson } from "../job-insert.ts";
 import type { Statement, TableName } from "../sql.ts";
 import { acceptStatement, rejectStatement } from "./statements.ts";
 import { jobValues, requestValues } from "./values.ts";
@@ -129,6 +129,12 @@ export function createWebhookStore(options: WebhookStoreOptions): WebhookStore {
 
   return {
     accept(request) {
+      const special = request.jobs.find((job) => isRare(job) || job.unique !== undefined);
+      if (special !== undefined) {
+        throw new LedgerDataError(
+          `job "${special.name}": a webhook cannot add unique jobs or such with a key; let its job enqueue them`,
+        );
+      }
       const jobs = request.jobs.map((job) => ({ job, id: job.id ?? newId(), payload: payloadJson(job) }));
       return batcher.add({
         row: {

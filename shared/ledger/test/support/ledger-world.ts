@@ -55,6 +55,7 @@ export async function openLedgerWorld(options: Partial<OpenLedgerOptions> = {}):
         "jobs",
         "jobs_history",
         "job_keys",
+        "unique_keys",
         "workers",
         "breakers",
         "dead_letters",
