@@ -6,6 +6,7 @@ import { governBreakers } from "./breakers.ts";
 import { createCondemn } from "./condemn.ts";
 import type { DispatcherConfig } from "./config.ts";
 import { createDeadLetters } from "./dead-letters.ts";
+import { followFlows, stopFlows } from "./flows.ts";
 import { measureQueues } from "./gauges.ts";
 import { createLoop, type Found, type Loop } from "./loop.ts";
 import { findLost } from "./lost.ts";
@@ -43,6 +44,7 @@ export interface Dispatcher extends AsyncDisposable {
 
 const rescueMs = 1_000;
 const breakersMs = 500;
+const stoppingFlowsMs = 1_000;
 const queuesMs = 2_000;
 const lostMs = 5_000;
 const upkeepMs = 3_600_000;
@@ -83,6 +85,8 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     loop("outbox", poll, relayOutbox({ ledger, session, publisher, log, metrics })),
     loop("rescue", rescueMs, rescueWorkers({ ledger, sender, log, metrics, rule: leaseRule })),
     loop("breakers", breakersMs, governBreakers({ ledger, session, sender, log })),
+    loop("flows", poll, followFlows({ ledger, sender })),
+    loop("stopping-flows", stoppingFlowsMs, stopFlows({ ledger, sender })),
     loop("queues", queuesMs, learnQueues),
     loop("lost", Math.min(lostMs, sentForMs), findLost({ ledger, session, sender, log, sentForMs })),
     loop("gauges", queuesMs, measureQueues({ ledger, session, queues, metrics })),

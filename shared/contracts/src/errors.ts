@@ -1,6 +1,7 @@
 import { brokerCodes } from "./codes/broker.ts";
 import { deliveriesCodes } from "./codes/deliveries.ts";
 import { eventsCodes } from "./codes/events.ts";
+import { flowsCodes } from "./codes/flows.ts";
 import { jobsCodes } from "./codes/jobs.ts";
 import { ledgerCodes } from "./codes/ledger.ts";
 import { platformCodes } from "./codes/platform.ts";
@@ -18,6 +19,7 @@ export const errorCatalogue = {
   ...platformCodes,
   ...webhooksCodes,
   ...deliveriesCodes,
+  ...flowsCodes,
 } as const;
 
 export type ErrorCode = keyof typeof errorCatalogue;

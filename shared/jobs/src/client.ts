@@ -7,6 +7,7 @@ import { type Announced, createAnnouncer } from "./announcer.ts";
 import type { JobDefinition, PayloadOf } from "./define.ts";
 import { JobOptionError } from "./errors.ts";
 import { createPublish, type Publish } from "./events/publish.ts";
+import { createFlowStarter, type FlowStarter } from "./flows/start.ts";
 import { assertJson, misfit } from "./json.ts";
 import { durationMs, parseOptions } from "./options.ts";
 import { type UniqueOptions, uniquenessOf, uniqueOptions } from "./unique.ts";
@@ -38,7 +39,10 @@ export interface EnqueueItem<Payload> extends Omit<EnqueueOptions, "tx"> {
 }
 
 export interface ClientOptions {
-  readonly ledger: Pick<Ledger, "enqueue" | "enqueueIn" | "confirmSent" | "transaction" | "events" | "releaseUnique">;
+  readonly ledger: Pick<
+    Ledger,
+    "enqueue" | "enqueueIn" | "confirmSent" | "transaction" | "events" | "releaseUnique" | "flows"
+  >;
   /** Without one, the dispatcher publishes every job and every event. */
   readonly publisher?: Pick<Publisher, "publish">;
   /** Makes a queue exist in the broker before its first message: `(queue) => session.declare(jobsTopology({ queues: [queue] }))`. */
@@ -57,7 +61,7 @@ export interface ClientOptions {
   readonly newId?: () => string;
 }
 
-export interface Client extends AsyncDisposable {
+export interface Client extends FlowStarter, AsyncDisposable {
   /**
    * Adds a job. Resolves when the ledger has it; the broker may be down. Concurrent calls share statements.
    * @throws JobDataError `JOB_PAYLOAD_INVALID` with the path of the field, `JOB_PAYLOAD_UNSERIALISABLE`.
@@ -81,6 +85,12 @@ export interface Client extends AsyncDisposable {
    * it was held.
    */
   releaseUnique(definition: JobDefinition, key: string): Promise<boolean>;
+  /** As `prepare`. */
+  prepare<Definition extends JobDefinition>(
+    definition: Definition,
+    payload: PayloadOf<Definition>,
+    options?: Omit<EnqueueOptions, "tx">,
+  ): Promise<NewJob>;
   /** Publishes jobs that somebody else's statement has committed (see `prepare`). Never throws, never waits. */
   announce(jobs: readonly Pick<Announced, "id" | "queue">[]): void;
 }
@@ -163,7 +173,13 @@ export function createClient(options: ClientOptions): Client {
   }
 
   const sendBy = publisher === undefined ? "dispatcher" : "enqueuer";
+  const announce = (jobs: readonly Pick<Announced, "id" | "queue">[]): void =>
+    announcer?.announce(jobs.map(({ id, queue }) => ({ id, queue, bundleSize: defaultBundleSize })));
+  const prepareHere: Client["prepare"] = async (definition, payload, given) =>
+    prepare(definition, payload, given, sendBy, newId);
   return {
+    ...createFlowStarter({ ledger, sendBy, announce, prepare: prepareHere, newId }),
+    prepare: prepareHere,
     async enqueue(definition, payload, given = {}) {
       const { tx } = given;
       const job = prepare(definition, payload, given, tx === undefined ? sendBy : "dispatcher", newId);
@@ -191,9 +207,7 @@ export function createClient(options: ClientOptions): Client {
       newId,
     }),
     releaseUnique: (definition, key) => ledger.releaseUnique(definition.name, key),
-    announce(jobs) {
-      announcer?.announce(jobs.map(({ id, queue }) => ({ id, queue, bundleSize: defaultBundleSize })));
-    },
+    announce,
     async [Symbol.asyncDispose]() {
       await announcer?.[Symbol.asyncDispose]();
     },

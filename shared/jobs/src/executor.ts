@@ -3,8 +3,10 @@ import { type Logger, runWithContext, type Tracing } from "@warren/observability
 import type { z } from "zod";
 import { defaultBackoff } from "./backoff.ts";
 import { type Cap, createCap } from "./caps.ts";
+import type { Client } from "./client.ts";
 import type { Deadlines } from "./deadlines.ts";
 import { JobAbortedError, JobDataError } from "./errors.ts";
+import { createJobFlow } from "./flows/job-flow.ts";
 import type { HandlerTable, JobHandler } from "./handle.ts";
 import type { Instruments, JobInstruments } from "./instruments.ts";
 import { Attempt, type AttemptServices } from "./job.ts";
@@ -20,13 +22,13 @@ import type { Outcome, Verdict } from "./verdict.ts";
 
 export interface ExecutorOptions {
   readonly handlers: HandlerTable;
-  readonly ledger: Pick<Ledger, "settleIn" | "reportBreaker">;
+  readonly ledger: Pick<Ledger, "settleIn" | "reportBreaker" | "flows">;
   readonly settler: Settler;
   readonly slots: Slots;
   readonly running: Running;
   readonly deadlines: Deadlines;
   readonly instruments: Instruments;
-  readonly enqueue: AttemptServices["enqueue"];
+  readonly client: Pick<Client, "enqueue" | "announce" | "prepare">;
   /** Looked at for the caps of its definitions. */
   readonly jobs: readonly JobHandler[];
   /** A job of the queue has left its place. */
@@ -65,7 +67,15 @@ export function createExecutor(options: ExecutorOptions): Executor {
 
   const services: AttemptServices = {
     log,
-    enqueue: options.enqueue,
+    enqueue: (definition, payload, given) => options.client.enqueue(definition, payload, given),
+    flow: ({ claimed, workerId }) =>
+      createJobFlow({
+        flows: ledger.flows,
+        flowId: claimed.rare.flowId,
+        adder: { id: claimed.id, attempt: claimed.attempt, workerId },
+        correlationId: claimed.correlationId,
+        client: options.client,
+      }),
     async complete(attempt, tx, result) {
       checkResult(attempt.name, handlers.find(attempt.name, attempt.version)?.definition.result, result);
       await ledger.settleIn(tx, settlementOf(attempt, { kind: "succeeded", result }));
@@ -85,8 +95,18 @@ export function createExecutor(options: ExecutorOptions): Executor {
     const verdict = await judge(outcome, claimed, handler?.definition.backoff ?? defaultBackoff);
     const settled = await settler.settle(settlementOf(attempt, verdict));
     running.remove(attempt);
+    // completed in the handler's own transaction, whose commit nobody else here has heard of
+    if (settled === "already" && claimed.rare.flowId !== undefined) await followFlow(claimed.id);
     report(attempt, verdict, settled, { instruments: own, log });
     if (claimed.probe) await reportProbe(ledger, claimed, outcome, verdict, log);
+  }
+
+  async function followFlow(id: string): Promise<void> {
+    try {
+      await ledger.flows.follow([id]);
+    } catch (error) {
+      log.warn({ jobId: id, err: error }, "flow not followed up; the dispatcher will");
+    }
   }
 
   /** A job that this worker cannot run ends, or goes back, without a handler. */

@@ -39,6 +39,25 @@ export type { Event, EventOf } from "./events/event.ts";
 export type { Publish, Published, PublishOptions } from "./events/publish.ts";
 export { type PatternOptions, type Subscription, type SubscriptionOptions, subscribe } from "./events/subscribe.ts";
 export { createSubscriber, type Subscriber, type SubscriberOptions, topologyOf } from "./events/subscriber.ts";
+export {
+  type After,
+  chain,
+  chord,
+  defineFlow,
+  type FlowBuilder,
+  type FlowOptions,
+  group,
+  type NodeOptions,
+  type NodeRef,
+  type Step,
+  type StepOptions,
+  step,
+} from "./flows/define-flow.ts";
+export { FlowError } from "./flows/errors.ts";
+export type { AddOptions, FlowOutcome, JobFlow, ParsedResultOf } from "./flows/job-flow.ts";
+export type { Flow, PlannedNode } from "./flows/plan.ts";
+export { compensates, type FlowEndPayload, flowEnd, type Undo } from "./flows/schemas.ts";
+export type { StartedFlow, StartFlowOptions } from "./flows/start.ts";
 export { type HandleOptions, handle, type JobHandler } from "./handle.ts";
 export type { Job } from "./job.ts";
 export type { RecycleReason } from "./recycle.ts";

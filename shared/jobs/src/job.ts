@@ -3,6 +3,7 @@ import type { Logger } from "@warren/observability";
 import type { Enqueued, EnqueueOptions } from "./client.ts";
 import type { JobDefinition, PayloadOf } from "./define.ts";
 import type { JobAbortedError } from "./errors.ts";
+import type { JobFlow } from "./flows/job-flow.ts";
 
 /** What a handler gets: one attempt of one job. */
 export interface Job<Payload, Result> {
@@ -41,6 +42,8 @@ export interface Job<Payload, Result> {
     payload: PayloadOf<Definition>,
     options?: EnqueueOptions,
   ): Promise<Enqueued>;
+  /** The flow it belongs to: results of what it comes after, and adding jobs at run time. */
+  readonly flow: JobFlow;
 }
 
 /** What an attempt can ask of its worker. */
@@ -48,6 +51,7 @@ export interface AttemptServices {
   readonly log: Logger;
   complete(attempt: Attempt, tx: RunSql, result: unknown): Promise<void>;
   readonly enqueue: Job<unknown, unknown>["enqueue"];
+  flow(attempt: Attempt): JobFlow;
 }
 
 /**
@@ -68,6 +72,7 @@ export class Attempt implements Job<unknown, unknown> {
   #controller: AbortController | undefined;
   #aborted: JobAbortedError | undefined;
   #log: Logger | undefined;
+  #flow: JobFlow | undefined;
 
   constructor(claimed: ClaimedJob, workerId: string, timeoutMs: number, services: AttemptServices) {
     this.claimed = claimed;
@@ -127,6 +132,11 @@ export class Attempt implements Job<unknown, unknown> {
       attempt: this.attempt,
     });
     return this.#log;
+  }
+
+  get flow(): JobFlow {
+    this.#flow ??= this.#services.flow(this);
+    return this.#flow;
   }
 
   /** Why the signal aborted, if it did. */

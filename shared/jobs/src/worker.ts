@@ -100,6 +100,7 @@ export function createWorker(options: WorkerOptions): Worker {
   const log = options.log.child({ component: "worker" });
   let state: WorkerState = "new";
   let recycler: Disposable | undefined;
+  let stopListening: (() => void) | undefined;
 
   const room = createQueueRoom(jobs);
   const inbox = new Inbox(createTurns(parsed.weights), room);
@@ -155,7 +156,7 @@ export function createWorker(options: WorkerOptions): Worker {
     running,
     deadlines,
     instruments,
-    enqueue: (definition, payload, given) => client.enqueue(definition, payload, given),
+    client,
     jobs,
     ended: (queue) => room.give(queue, 1),
     log,
@@ -233,6 +234,7 @@ export function createWorker(options: WorkerOptions): Worker {
       await Promise.all(jobs.map(async (handler) => handler.open?.({ log, metrics })));
       await lease.open();
       await session.declare(jobsTopology({ queues: handlers.queues }));
+      stopListening = ledger.flows.onReady((jobs) => client.announce(jobs));
       await intake.open(handlers.queues);
       watch?.start();
       const { recycle } = parsed;
@@ -288,6 +290,7 @@ export function createWorker(options: WorkerOptions): Worker {
       await claimer.stop();
       if (started) await intake.quiet();
       await intake[Symbol.asyncDispose]();
+      stopListening?.();
       settler.dispose();
       deadlines.dispose();
       await lease.close();

@@ -30,6 +30,26 @@ export type { EventLedger } from "./events/events.ts";
 export type { EventInbox, InboxEntry } from "./events/inbox.ts";
 export type { DeadEvent, DeadEventFilter, DeadEvents } from "./events/letters.ts";
 export { type NewOutboxEvent, type Outbox, type OutboxEvent, outboxLeaseMs } from "./events/outbox.ts";
+export type {
+  AddedNode,
+  FailurePolicy,
+  FlowCause,
+  FlowEnd,
+  FlowNode,
+  FlowRecord,
+  FlowState,
+  JobTemplate,
+  NewFlow,
+  NewNode,
+  NodeOutcome,
+  NodeState,
+  StartedFlow,
+  UndoState,
+} from "./flows/flow.ts";
+export type { FlowCancelled, FlowRemoved, Flows, ReadyListener } from "./flows/flows.ts";
+export { type Adder, FlowGrowError, type Grown, type Growth } from "./flows/grow.ts";
+export type { FlowFilter, OutcomesOf } from "./flows/queries.ts";
+export type { Revived, ReviveRefusal } from "./flows/revive.ts";
 export type { FinishedJob } from "./follow-ups.ts";
 export type {
   ClaimedJob,

@@ -5,6 +5,7 @@ import type { Cancelled } from "./cancel.ts";
 import type { Row } from "./database.ts";
 import type { DeadLetter, RecordedDeadLetter } from "./dead-letters.ts";
 import type { EventLedger } from "./events/events.ts";
+import type { Flows } from "./flows/flows.ts";
 import type { ClaimedJob, EnqueueResult, JobError, JobRecord, NewJob, SendableJob } from "./job.ts";
 import type { Settled, Settlement } from "./outcome.ts";
 import type { Maintained } from "./partitions.ts";
@@ -99,6 +100,9 @@ export interface Ledger extends AsyncDisposable {
   readyQueues(): Promise<readonly string[]>;
   /** For how long the oldest ready job of each queue has been due. Reads one index entry a queue. */
   oldestReady(): Promise<readonly { readonly queue: string; readonly ageMs: number }[]>;
+
+  /** Jobs that depend on each other. */
+  readonly flows: Flows;
 
   /** Breakers that were ever reported, and those that hold jobs. */
   breakers(): Promise<readonly Breaker[]>;

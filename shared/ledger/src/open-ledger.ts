@@ -7,7 +7,8 @@ import { createDeadLetters } from "./dead-letters.ts";
 import { createEnqueue } from "./enqueue.ts";
 import { createEventLedger } from "./events/events.ts";
 import { createFind } from "./find.ts";
-import { createFollowUps, type FollowUp } from "./follow-ups.ts";
+import { createFlows } from "./flows/flows.ts";
+import { createFollowUps, type FollowUp, type FollowUps } from "./follow-ups.ts";
 import { createInstruments } from "./instruments.ts";
 import type { Ledger } from "./ledger.ts";
 import type { LedgerLog, LedgerMetrics } from "./log.ts";
@@ -69,10 +70,11 @@ export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
   const again = retrying({ retries: options.retries ?? 2, delayMs: options.retryDelayMs ?? 50 });
   const { repeatable, undone } = again;
 
+  const flow = createFlows({ database, table, newId, followUps: () => followUps, again });
   // In the order in which they run in the transaction that finishes linked jobs.
   const uniqueJobs = createUniqueJobs({ database, table, onBatch });
-  const hooks: readonly FollowUp[] = [uniqueJobs.followUp];
-  const followUps = createFollowUps(hooks, (error) => {
+  const hooks: readonly FollowUp[] = [uniqueJobs.followUp, flow.followUp];
+  const followUps: FollowUps = createFollowUps(hooks, (error) => {
     options.log.warn({ err: error }, "follow-up of finished jobs left to the dispatcher");
   });
 
@@ -134,6 +136,8 @@ export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
     queues: () => repeatable(release.queues),
     readyQueues: () => repeatable(release.readyQueues),
     oldestReady: () => repeatable(release.oldestReady),
+
+    flows: flow.flows,
 
     breakers: () => repeatable(breakers.list),
     reportBreaker: (report) => repeatable(() => breakers.report(report)),

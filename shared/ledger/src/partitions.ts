@@ -1,4 +1,5 @@
 import { LedgerUnavailableError } from "./errors.ts";
+import { forgetOldSql } from "./flows/forget.ts";
 import type { RunSql, TableName } from "./sql.ts";
 import { dayEndMs, type HistoryDay, historyDay } from "./uuid-bounds.ts";
 import { dedupeRetentionDays, sweepDedupe } from "./webhooks/dedupe.ts";
@@ -38,11 +39,14 @@ export interface Maintained {
   readonly keysExpired: number;
   readonly dedupeKeysExpired: number;
   readonly cacheSwept: number;
+  readonly flowsForgotten: number;
 }
 
 const lockKey = "select pg_advisory_xact_lock(hashtextextended($1, 0))";
 /** Rows a sweeping statement deletes at most; the rest waits for the next round. */
 const sweepLimit = 20_000;
+/** Each may have thousands of jobs. */
+const flowSweepLimit = 1_000;
 
 type Transact = <T>(work: (run: RunSql) => Promise<T>) => Promise<T>;
 
@@ -165,7 +169,8 @@ export async function maintain(
   const cacheSwept = await count(transact, sweepCacheSql(table), [sweepLimit]);
   await count(transact, sweepWorkersSql(table), [retentionDays]);
   await count(transact, sweepUniqueSql(table), [sweepLimit]);
-  return { created, dropped, postponed, lateDropped, keysExpired, dedupeKeysExpired, cacheSwept };
+  const flowsForgotten = await count(transact, forgetOldSql(table), [retentionDays, flowSweepLimit]);
+  return { created, dropped, postponed, lateDropped, keysExpired, dedupeKeysExpired, cacheSwept, flowsForgotten };
 }
 
 async function pastRetention(

@@ -1,0 +1,82 @@
+import type { Row } from "../database.ts";
+import type { SendableJob } from "../job.ts";
+import { byIdOnly, type TableName } from "../sql.ts";
+
+/**
+ * Whether the edge `e` still holds its child back. The edge itself may be out of date: one that was added while its parent was being
+ * settled is missed by that settlement. So the parent has the last word.
+ */
+const holds = (table: TableName): string => `e.blocking and not exists (
+  select from ${table("flow_nodes")} p
+  where p.job_id = e.parent_id and (p.state = 'succeeded' or (p.state <> 'open' and p.on_failure = 'ignore'))
+)`;
+
+/** Whether something still holds the job `child` back. Index: flow_edges_blocking; the first entry answers. */
+export const isHeld = (table: TableName, child: string): string => `exists (
+  select from ${table("flow_edges")} e where e.child_id = ${child} and ${holds(table)}
+)`;
+
+/** Whether a job that the job `child` comes after has ended in a way that it cannot follow. Index: flow_edges_blocking. */
+export const isBroken = (table: TableName, child: string): string => `exists (
+  select from ${table("flow_edges")} e join ${table("flow_nodes")} p on p.job_id = e.parent_id
+  where e.child_id = ${child} and e.blocking and p.state not in ('open', 'succeeded') and p.on_failure <> 'ignore'
+)`;
+
+const hasFailedParent = (table: TableName, child: string): string =>
+  `exists (select from ${table("flow_edges")} e where e.child_id = ${child} and e.failed)`;
+
+/** Jobs that wait for one of `changed`, a from-item `c` with `job_id`, and those themselves. Index: flow_edges_parent. */
+const touchedSql = (table: TableName, changed: string): string => `
+  select e.child_id as id from ${changed} join ${table("flow_edges")} e on e.parent_id = c.job_id
+  union
+  select c.job_id from ${changed}`;
+
+/**
+ * CTEs `touched`, `free` and `unblocked`: blocked jobs that nothing holds back any more become ready, or scheduled when their own delay
+ * starts now. Locks those jobs in id order, and only those; another that does the same waits and finds them unblocked. A job whose
+ * flow is being stopped is found by the stop, whichever comes first. `grace` is an SQL expression: for how many milliseconds the
+ * dispatcher leaves the announcing to this process.
+ */
+export const unblockCtes = (table: TableName, { changed, grace }: { changed: string; grace: string }): string => `
+  touched as materialized (${touchedSql(table, changed)}),
+  free as materialized (
+    select j.id, greatest(j.run_at, statement_timestamp())
+      + case when j.attempt = 0 then coalesce(n.delay_ms, 0) else 0 end * interval '1 millisecond' as run_at
+    from touched t
+    join ${table("flow_nodes")} n on n.job_id = t.id and ${byIdOnly("n.state")} = 'open'
+    join ${table("flows")} f on f.id = n.flow_id and f.state = 'running'
+    join ${table("jobs")} j on j.id = t.id and ${byIdOnly("j.state")} = 'blocked'
+    where not ${isHeld(table, "t.id")} or (n.eager and ${hasFailedParent(table, "t.id")})
+    order by j.id
+    for update of j
+  ),
+  unblocked as (
+    update ${table("jobs")} j
+    set state = case when f.run_at > statement_timestamp() then 'scheduled' else 'ready' end,
+      run_at = f.run_at, sent_at = null,
+      send_after = statement_timestamp()
+        + case when j.attempt = 0 then ${grace} else 0 end * interval '1 millisecond'
+    from free f
+    where j.id = any (array(select id from free)) and j.id = f.id
+    returning j.id, j.queue, j.name, j.attempt, j.state, j.gate
+  )`;
+
+/** Blocked jobs that can never start: what they come after has failed, and they wait for it. For a CTE. */
+export const skippableSql = (table: TableName, changed: string): string => `
+  select j.* from (${touchedSql(table, changed)}) t
+  join ${table("flow_nodes")} n on n.job_id = t.id and ${byIdOnly("n.state")} = 'open'
+  join ${table("jobs")} j on j.id = t.id and ${byIdOnly("j.state")} = 'blocked'
+  where ${isBroken(table, "t.id")} and not (n.eager and ${hasFailedParent(table, "t.id")})
+  order by j.id
+  for update of j`;
+
+/** A row of `unblocked` that somebody should publish, or undefined. */
+export function readyJob(row: Row): SendableJob | undefined {
+  if (row["state"] !== "ready" || Number(row["gate"]) === 1) return undefined;
+  return {
+    id: String(row["id"]),
+    queue: String(row["queue"]),
+    name: String(row["name"]),
+    attempt: Number(row["attempt"]),
+  };
+}
