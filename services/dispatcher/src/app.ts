@@ -14,6 +14,7 @@ import { relayOutbox } from "./outbox.ts";
 import { createKnownQueues } from "./queues.ts";
 import { releaseDue, releaseUnsent } from "./release.ts";
 import { rescueWorkers } from "./rescue.ts";
+import { fireSchedules } from "./schedules.ts";
 import { createSender } from "./sender.ts";
 
 export interface DispatcherOptions {
@@ -43,6 +44,8 @@ export interface Dispatcher extends AsyncDisposable {
 }
 
 const rescueMs = 1_000;
+/** How late a schedule that was just made may be noticed; otherwise the loop wakes when the next one is due. */
+const schedulesMs = 250;
 const breakersMs = 500;
 const stoppingFlowsMs = 1_000;
 const queuesMs = 2_000;
@@ -83,6 +86,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     loop("due", poll, releaseDue({ ledger, session, sender })),
     loop("unsent", poll, releaseUnsent({ ledger, session, sender })),
     loop("outbox", poll, relayOutbox({ ledger, session, publisher, log, metrics })),
+    loop("schedules", schedulesMs, fireSchedules({ ledger, session, sender, log, metrics })),
     loop("rescue", rescueMs, rescueWorkers({ ledger, sender, log, metrics, rule: leaseRule })),
     loop("breakers", breakersMs, governBreakers({ ledger, session, sender, log })),
     loop("flows", poll, followFlows({ ledger, sender })),

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { Logger, Metrics } from "@warren/observability";
 
-/** What a step found: work was waiting, so look again at once; or nothing. */
-export type Found = "busy" | "idle";
+/** What a step found: work was waiting, so look again at once; nothing; or nothing yet, and when there will be something. */
+export type Found = "busy" | "idle" | { readonly nextInMs: number };
 
 export interface LoopOptions {
   readonly name: string;
@@ -32,6 +32,17 @@ export interface Loop {
 const firstPauseMs = 100;
 const longestPauseMs = 5_000;
 
+/** A timer may fire a little early, and rounds to milliseconds; looking too early costs a round. */
+const timerSlackMs = 1;
+/** When there should have been something: it came up just now, or another dispatcher has it. */
+const lookAgainMs = 5;
+
+/** Until there is something to do, if that is known and sooner than the next look. */
+function restMs(found: Exclude<Found, "busy">, pauseMs: number): number {
+  if (found === "idle") return pauseMs;
+  return Math.min(pauseMs, found.nextInMs > 0 ? found.nextInMs + timerSlackMs : lookAgainMs);
+}
+
 export function createLoop(options: LoopOptions): Loop {
   const { name, step, idleMs, log, random } = options;
   const failures = options.metrics
@@ -50,7 +61,7 @@ export function createLoop(options: LoopOptions): Loop {
         succeededAt = performance.now();
         if (failed > 0) log.info({ loop: name, failed }, "loop works again");
         failed = 0;
-        if (found === "idle") await pause(idleMs * (0.9 + 0.2 * random()));
+        if (found !== "busy") await pause(restMs(found, idleMs * (0.9 + 0.2 * random())));
       } catch (error) {
         failures.inc();
         failed += 1;

@@ -4,7 +4,7 @@ import type { Found } from "./loop.ts";
 import type { Sender, SendReason } from "./sender.ts";
 
 export interface ReleaseOptions {
-  readonly ledger: Pick<Ledger, "takeDue" | "takeUnsent">;
+  readonly ledger: Pick<Ledger, "delayed" | "takeDue" | "takeUnsent">;
   readonly session: Pick<AmqpSession, "state">;
   readonly sender: Sender;
 }
@@ -12,9 +12,16 @@ export interface ReleaseOptions {
 /** A full round is followed by another at once. */
 const jobsPerRound = 1_000;
 
-/** Publishes jobs whose time has come. */
+/** Publishes jobs whose time has come, and rests no longer than until the next one is due. */
 export function releaseDue(options: ReleaseOptions): () => Promise<Found> {
-  return release(options, "due", () => options.ledger.takeDue({ limit: jobsPerRound }));
+  const { ledger } = options;
+  const round = release(options, "due", () => ledger.takeDue({ limit: jobsPerRound }));
+  return async () => {
+    const found = await round();
+    if (found === "busy" || !canPublish(options.session)) return found;
+    const nextInMs = await ledger.delayed.nextInMs();
+    return nextInMs === undefined ? "idle" : { nextInMs };
+  };
 }
 
 /** Publishes ready jobs that nobody has: enqueued inside a transaction, or by a process that died or had no broker. */

@@ -4,7 +4,7 @@ import type { Logger, Metrics } from "@warren/observability";
 import type { KnownQueues } from "./queues.ts";
 
 /** Why a job is sent, as a metric label. */
-export type SendReason = "due" | "unsent" | "lost" | "rescued" | "probe" | "released" | "flow";
+export type SendReason = "due" | "unsent" | "lost" | "rescued" | "probe" | "released" | "flow" | "scheduled";
 
 /** Publishes ready jobs that the ledger gave to this dispatcher. */
 export interface Sender {

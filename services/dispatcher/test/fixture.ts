@@ -1,5 +1,13 @@
 import { type AmqpSession, openSession } from "@warren/amqp";
-import { type Client, createClient, createWorker, defineJob, type JobHandler, type Worker } from "@warren/jobs";
+import {
+  type Client,
+  createClient,
+  createWorker,
+  defineJob,
+  type JobHandler,
+  type Worker,
+  type WorkerOptions,
+} from "@warren/jobs";
 import { type Ledger, migrate, openLedger } from "@warren/ledger";
 import { createLogger, createMetrics, type Metrics } from "@warren/observability";
 import { createWorld, type World, waitFor } from "@warren/testing";
@@ -22,7 +30,7 @@ export interface Bench extends AsyncDisposable {
   /** Leaves publishing to the dispatcher. */
   readonly quietClient: Client;
   dispatcher(options?: Partial<DispatcherOptions>): Promise<Dispatcher>;
-  worker(jobs: readonly JobHandler[]): Promise<Worker>;
+  worker(jobs: readonly JobHandler[], options?: Partial<WorkerOptions>): Promise<Worker>;
   until(id: string, state: string): Promise<NonNullable<Awaited<ReturnType<Ledger["findJob"]>>>>;
   depth(queue: string): Promise<number>;
 }
@@ -70,8 +78,8 @@ export async function openBench(): Promise<Bench> {
       await dispatcher.start();
       return dispatcher;
     },
-    async worker(jobs) {
-      const worker = createWorker({ ledger, session, jobs, log, metrics, heartbeatMs: 50 });
+    async worker(jobs, options = {}) {
+      const worker = createWorker({ ledger, session, jobs, log, metrics, heartbeatMs: 50, ...options });
       stack.use(worker);
       await worker.start();
       return worker;

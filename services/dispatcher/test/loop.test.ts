@@ -49,6 +49,34 @@ test("a wake ends its rest", async () => {
   await loop.stop();
 });
 
+test("a loop that knows when there will be something rests no longer than until then, nor than usual", async () => {
+  const rounds: Found[] = [{ nextInMs: 5 }, { nextInMs: 0 }, { nextInMs: -3 }, { nextInMs: 2_000_000_000 }];
+  const { promise: rested, resolve } = Promise.withResolvers<void>();
+  const loop = loopOf(async () => {
+    const next = rounds.shift();
+    if (next === undefined) resolve();
+    return next ?? "idle";
+  }, 50);
+  loop.start();
+  await rested;
+  await loop.stop();
+  expect(rounds).toEqual([]);
+});
+
+test("a loop that knows when there will be something wakes then, however long it usually rests", async () => {
+  const { promise: woken, resolve } = Promise.withResolvers<void>();
+  let rounds = 0;
+  const loop = loopOf(async () => {
+    rounds += 1;
+    if (rounds === 2) resolve();
+    return { nextInMs: 10 };
+  }, 3_600_000);
+  loop.start();
+  await woken;
+  await loop.stop();
+  expect(rounds).toBe(2);
+});
+
 test("a failed round is tried again, and its silence shows until one succeeds", async () => {
   const { promise: recovered, resolve } = Promise.withResolvers<void>();
   let rounds = 0;

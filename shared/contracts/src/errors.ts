@@ -5,6 +5,7 @@ import { flowsCodes } from "./codes/flows.ts";
 import { jobsCodes } from "./codes/jobs.ts";
 import { ledgerCodes } from "./codes/ledger.ts";
 import { platformCodes } from "./codes/platform.ts";
+import { schedulesCodes } from "./codes/schedules.ts";
 import { webhooksCodes } from "./codes/webhooks.ts";
 
 /**
@@ -20,6 +21,7 @@ export const errorCatalogue = {
   ...webhooksCodes,
   ...deliveriesCodes,
   ...flowsCodes,
+  ...schedulesCodes,
 } as const;
 
 export type ErrorCode = keyof typeof errorCatalogue;

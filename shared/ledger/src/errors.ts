@@ -69,6 +69,16 @@ export class FencedError extends LedgerError {
   }
 }
 
+/** The job does not wait for its time: nothing was changed. `details.state` tells where it stands, or `missing`. */
+export class NotWaitingError extends LedgerError {
+  constructor(id: string, state: string | undefined) {
+    const found = state === undefined ? "there is no such job" : `it is ${state}`;
+    super("JOB_NOT_WAITING", `job ${id} does not wait for its time: ${found}`, {
+      details: { jobId: id, state: state ?? "missing" },
+    });
+  }
+}
+
 const socketCodes = new Set([
   "ECONNREFUSED",
   "ECONNRESET",

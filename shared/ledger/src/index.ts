@@ -3,6 +3,7 @@ export type { Breaker, BreakerReport, BreakerState } from "./breakers.ts";
 export type { CacheStore } from "./cache.ts";
 export type { Cancelled } from "./cancel.ts";
 export type { DeadLetter, RecordedDeadLetter } from "./dead-letters.ts";
+export type { Delayed, WaitingFilter } from "./delayed.ts";
 export {
   type BeginVerdict,
   createDeliveries,
@@ -24,6 +25,7 @@ export {
   LedgerStatementError,
   LedgerUnavailableError,
   mayBeOneItem,
+  NotWaitingError,
   WorkerEndedError,
 } from "./errors.ts";
 export type { EventLedger } from "./events/events.ts";
@@ -85,6 +87,21 @@ export type { Outcome, Settled, Settlement } from "./outcome.ts";
 export type { Maintained } from "./partitions.ts";
 export type { SentJob } from "./release.ts";
 export type { Beat, Expired } from "./rescue.ts";
+export { ScheduleError } from "./schedules/errors.ts";
+export type { Fired, FiredRound, FireRequest } from "./schedules/fire.ts";
+export { type Misfire, type Overlap } from "./schedules/plan.ts";
+export { previewFirings } from "./schedules/preview.ts";
+export {
+  type NewSchedule,
+  occurrencePrefix,
+  type Schedule,
+  type ScheduledJob,
+  type ScheduleOrigin,
+  scheduledFor,
+} from "./schedules/schedule.ts";
+export type { Registered, Schedules } from "./schedules/schedules.ts";
+export type { Upserted } from "./schedules/store.ts";
+export type { WhenOption } from "./schedules/when.ts";
 export { parseSchemaName, type RunSql, type Statement, type TableName, tablesOf } from "./sql.ts";
 export { dedupeRetentionDays } from "./webhooks/dedupe.ts";
 export {

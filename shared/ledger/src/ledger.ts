@@ -4,6 +4,7 @@ import type { CacheStore } from "./cache.ts";
 import type { Cancelled } from "./cancel.ts";
 import type { Row } from "./database.ts";
 import type { DeadLetter, RecordedDeadLetter } from "./dead-letters.ts";
+import type { Delayed } from "./delayed.ts";
 import type { EventLedger } from "./events/events.ts";
 import type { Flows } from "./flows/flows.ts";
 import type { ClaimedJob, EnqueueResult, JobError, JobRecord, NewJob, SendableJob } from "./job.ts";
@@ -11,6 +12,7 @@ import type { Settled, Settlement } from "./outcome.ts";
 import type { Maintained } from "./partitions.ts";
 import type { SentJob } from "./release.ts";
 import type { Beat, Expired } from "./rescue.ts";
+import type { Schedules } from "./schedules/schedules.ts";
 import type { RunSql, Statement, TableName } from "./sql.ts";
 import type { HeldAttempt, NewWorker } from "./workers.ts";
 
@@ -132,6 +134,11 @@ export interface Ledger extends AsyncDisposable {
   findJob(id: string): Promise<JobRecord | undefined>;
   /** Cancels a job that is not running. */
   cancel(id: string, reason: string): Promise<Cancelled>;
+
+  /** Jobs that wait for their time. */
+  readonly delayed: Delayed;
+  /** What makes jobs by the clock. */
+  readonly schedules: Schedules;
 
   /** Makes coming days of history, drops those past retention, forgets old keys and expired cache rows. Run it hourly. */
   maintainPartitions(policy: { readonly retentionDays: number }): Promise<Maintained>;

@@ -4,6 +4,7 @@ import { createCancel } from "./cancel.ts";
 import { createClaim } from "./claim.ts";
 import { openDatabase } from "./database.ts";
 import { createDeadLetters } from "./dead-letters.ts";
+import { createDelayed } from "./delayed.ts";
 import { createEnqueue } from "./enqueue.ts";
 import { createEventLedger } from "./events/events.ts";
 import { createFind } from "./find.ts";
@@ -18,6 +19,7 @@ import { maintain } from "./partitions.ts";
 import { createRelease } from "./release.ts";
 import { createRescue } from "./rescue.ts";
 import { retrying } from "./retrying.ts";
+import { createSchedules } from "./schedules/schedules.ts";
 import { createSettle } from "./settle.ts";
 import { parseSchemaName, tablesOf } from "./sql.ts";
 import { createUniqueJobs } from "./unique.ts";
@@ -89,6 +91,9 @@ export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
   const cancel = createCancel({ database, table, followUps });
   const deadLetters = createDeadLetters({ database, table, newId, followUps });
   const cache = createCacheStore(database, table);
+  const delayed = createDelayed({ database, table, followUps, repeatable, undone });
+  const { enqueueIn } = enqueue;
+  const schedules = createSchedules({ database, table, newId, enqueueIn, followUps, repeatable, undone });
 
   return {
     schema,
@@ -150,6 +155,8 @@ export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
     condemn: (ids, verdict) => undone(() => deadLetters.condemn(ids, verdict)),
     findJob: (id) => repeatable(() => find(id)),
     cancel: (id, reason) => repeatable(() => cancel(id, reason)),
+    delayed,
+    schedules,
     maintainPartitions: ({ retentionDays }) => maintain(database.transaction, table, { retentionDays, daysAhead }),
     cacheStore: () => ({
       get: (key) => repeatable(() => cache.get(key)),

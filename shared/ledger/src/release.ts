@@ -62,11 +62,15 @@ export function createRelease(database: Database, table: TableName): Release {
 
 function releaseStatements(table: TableName) {
   const jobs = table("jobs");
-  const take = (picked: string): string => `with picked as (${picked})
-    update ${jobs}
-    set state = 'ready', sent_at = null, send_after = clock_timestamp() + ${sendLease}
-    where id = any (array(select id from picked))
-    returning id, queue, name, attempt`;
+  // In the order in which they were due; at the same time, in that of their ids.
+  const take = (picked: string): string => `with picked as (${picked}),
+    taken as (
+      update ${jobs}
+      set state = 'ready', sent_at = null, send_after = clock_timestamp() + ${sendLease}
+      where id = any (array(select id from picked))
+      returning id, queue, name, attempt, run_at
+    )
+    select id, queue, name, attempt from taken order by run_at, id`;
 
   // Hops from queue to queue, one index entry each, instead of reading the backlog.
   const oldest = `oldest as (
@@ -79,12 +83,12 @@ function releaseStatements(table: TableName) {
     )`;
 
   return {
-    // Several dispatchers share the work: locked rows are another's. Index: jobs_due (run_at).
+    // Several dispatchers share the work: locked rows are another's. Index: jobs_due (run_at, id).
     due: {
       name: "warren_take_due",
       text: take(`select id from ${jobs}
         where state in ('scheduled', 'retrying') and run_at <= statement_timestamp()
-        order by run_at limit $1 for update skip locked`),
+        order by run_at, id limit $1 for update skip locked`),
     },
     // Index: jobs_unsent (send_after).
     unsent: {

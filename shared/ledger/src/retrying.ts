@@ -7,7 +7,7 @@ export interface RetryRule {
   readonly delayMs: number;
 }
 
-type Again = <T>(call: () => Promise<T>) => Promise<T>;
+export type Again = <T>(call: () => Promise<T>) => Promise<T>;
 
 /**
  * Two kinds of patience. `undone` repeats only after conflicts, where Postgres has rolled everything back. `repeatable` is for
