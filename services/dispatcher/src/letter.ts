@@ -1,9 +1,12 @@
-import type { Delivery } from "@warren/amqp";
+import { type Delivery, retryBackExchange } from "@warren/amqp";
 import { jobMessage } from "@warren/contracts";
 import type { DeadLetter } from "@warren/ledger";
 
 /** What is read of a delivery. */
-export type LetterDelivery = Pick<Delivery, "messageId" | "headers" | "exchange" | "routingKey" | "body">;
+export type LetterDelivery = Pick<
+  Delivery,
+  "messageId" | "headers" | "exchange" | "routingKey" | "body" | "correlationId"
+>;
 
 /** A dead letter out of a message of a dead queue. Tolerant: whatever it is, it is kept. Pure. */
 export function readDeadLetter(queue: string, delivery: LetterDelivery): DeadLetter {
@@ -12,18 +15,23 @@ export function readDeadLetter(queue: string, delivery: LetterDelivery): DeadLet
 
 /** A dead event: given up by a subscriber, which says why in our headers, or by the broker in a subscription's queue. Pure. */
 export function readDeadEvent(delivery: LetterDelivery): DeadLetter {
-  const { headers, messageId, routingKey } = delivery;
-  const subscription = routingKey.replace(/^event\./, "");
+  const { headers, routingKey } = delivery;
+  const reason = text(headers["x-warren-reason"]) ?? reasonOf(headers);
+  return { ...readEventLetter(routingKey.replace(/^event\./, ""), delivery), reason };
+}
+
+function readEventLetter(subscription: string, delivery: LetterDelivery) {
+  const { headers, messageId } = delivery;
   return {
     ...readLetter(`warren.events.${subscription}`, delivery),
     // its data may look like anything, also like a job message
     jobIds: [],
-    reason: text(headers["x-warren-reason"]) ?? reasonOf(headers),
     death: headers["x-death"] ?? headers["x-warren-death"],
     event: {
       subscription,
       id: text(headers["cloudEvents_id"]) ?? text(headers["cloudEvents:id"]) ?? messageId,
       type: text(headers["cloudEvents_type"]) ?? text(headers["cloudEvents:type"]),
+      correlationId: delivery.correlationId,
     },
   };
 }
@@ -32,9 +40,16 @@ function text(value: unknown): string | undefined {
   return typeof value === "string" ? value : undefined;
 }
 
-/** The same for a message that no queue took: it names the routing key as its queue. Pure. */
+/**
+ * The same for a message that no queue took: it names the routing key as its queue. An event that came down the retry ladder and found its
+ * subscription gone is that subscription's dead event, to be replayed when the subscription is back. Pure.
+ */
 export function readUnroutable(delivery: LetterDelivery): DeadLetter {
-  return { ...readLetter(delivery.routingKey, delivery), reason: "unroutable" };
+  const subscription =
+    delivery.exchange === retryBackExchange ? delivery.routingKey.replace(/^[^.]*\./, "") : undefined;
+  const letter =
+    subscription === undefined ? readLetter(delivery.routingKey, delivery) : readEventLetter(subscription, delivery);
+  return { ...letter, reason: "unroutable" };
 }
 
 function readLetter(queue: string, { messageId, headers, exchange, routingKey, body }: LetterDelivery) {

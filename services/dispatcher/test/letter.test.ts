@@ -1,12 +1,20 @@
 import { expect, test } from "vitest";
-import { type LetterDelivery, readDeadLetter, readUnroutable } from "../src/letter.ts";
+import { type LetterDelivery, readDeadEvent, readDeadLetter, readUnroutable } from "../src/letter.ts";
 import { bundles } from "../src/sender.ts";
 
 const job = "0190b5c0-0000-7000-8000-000000000000";
 
 function delivery(change: Partial<LetterDelivery> = {}): LetterDelivery {
   const body = Buffer.from(JSON.stringify({ v: 1, jobs: [job] }));
-  return { messageId: "m", headers: {}, exchange: "warren.dead", routingKey: "notes", body, ...change };
+  return {
+    messageId: "m",
+    headers: {},
+    exchange: "warren.dead",
+    routingKey: "notes",
+    body,
+    correlationId: undefined,
+    ...change,
+  };
 }
 
 test.for<{ of: string; headers: Record<string, unknown>; reason: string }>([
@@ -47,4 +55,32 @@ test.for<{ jobs: number; messages: number; most: number }>([
   expect(cut).toHaveLength(messages);
   expect(Math.max(0, ...cut.map((bundle) => bundle.length))).toBe(most);
   expect(cut.flat()).toEqual(ids);
+});
+
+test("a dead event says whose it is and why, also when its data look like a job message", () => {
+  const headers = {
+    "x-warren-reason": "EVENT_ATTEMPTS_EXHAUSTED",
+    "x-first-death-reason": "expired",
+    "x-warren-death": [{ reason: "expired" }],
+    cloudEvents_id: "e-1",
+    cloudEvents_type: "orders.created",
+  };
+  expect(
+    readDeadEvent(delivery({ headers, routingKey: "event.billing.invoices", correlationId: "c-1" })),
+  ).toMatchObject({
+    queue: "warren.events.billing.invoices",
+    reason: "EVENT_ATTEMPTS_EXHAUSTED",
+    death: [{ reason: "expired" }],
+    jobIds: [],
+    event: { subscription: "billing.invoices", id: "e-1", type: "orders.created", correlationId: "c-1" },
+  });
+});
+
+test("an event that came down the ladder and found no subscription is that subscription's dead event", () => {
+  const back = delivery({ exchange: "warren.retry.back", routingKey: "5s.billing.invoices" });
+  expect(readUnroutable(back)).toMatchObject({
+    reason: "unroutable",
+    jobIds: [],
+    event: { subscription: "billing.invoices", id: "m" },
+  });
 });

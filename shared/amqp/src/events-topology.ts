@@ -52,7 +52,6 @@ export function deadEventKey(service: string, subscription: string): string {
  */
 export function eventsTopology(options: EventsTopologyOptions = {}): Topology {
   const { service, subscriptions = [], ladderMs = defaultLadderMs } = options;
-  const fallback = { "alternate-exchange": unroutableExchange };
   const own = subscriptions.map(({ name, patterns }) => {
     if (service === undefined) {
       throw new AmqpError("AMQP_OPTION_INVALID", "service: expected the name of the service that subscribes", {
@@ -66,8 +65,9 @@ export function eventsTopology(options: EventsTopologyOptions = {}): Topology {
     exchanges: [
       ...deadTopology.exchanges,
       { name: eventsExchange, type: "topic", arguments: {} },
-      { name: retryExchange, type: "topic", arguments: fallback },
-      { name: retryBackExchange, type: "topic", arguments: fallback },
+      // no alternate: a missing rung must come back to the subscriber, who still holds the event
+      { name: retryExchange, type: "topic", arguments: {} },
+      { name: retryBackExchange, type: "topic", arguments: { "alternate-exchange": unroutableExchange } },
     ],
     queues: [
       ...deadTopology.queues,

@@ -32,6 +32,7 @@ export {
   retryBackExchange,
   retryExchange,
   retryQueue,
+  subscriptionOf,
   unroutableExchange,
   unroutableQueue,
 } from "./names.ts";

@@ -67,6 +67,13 @@ export function queueOf(brokerQueue: string): string | undefined {
   return undefined;
 }
 
+/** The subscription that a broker queue of events belongs to; `undefined` for other queues. */
+export function subscriptionOf(brokerQueue: string): { readonly service: string; readonly name: string } | undefined {
+  if (!brokerQueue.startsWith(eventQueuePrefix)) return undefined;
+  const [service = "", name = "", ...more] = brokerQueue.slice(eventQueuePrefix.length).split(".");
+  return shortName.test(service) && shortName.test(name) && more.length === 0 ? { service, name } : undefined;
+}
+
 function checked(queue: string): string {
   if (!shortName.test(queue)) {
     throw new RangeError(`queue name ${JSON.stringify(queue)}: letters, digits, "-" and "_", at most 100`);

@@ -1,5 +1,6 @@
 import type { Environment } from "@warren/service";
-import { Command, CommanderError, Option } from "commander";
+import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { type DeadEventsOptions, type EventsReplayOptions, eventsDead, eventsReplay } from "./events.ts";
 import { describeFailure, type ExitCode, exitCodes } from "./exit.ts";
 import { jobShow, migrateStatus, migrateUp } from "./ledger.ts";
 import type { Output, OutputFormat } from "./output.ts";
@@ -64,9 +65,12 @@ function describeProgram(line: CommandLine, finish: (code: ExitCode) => void): C
     );
   topology
     .command("migrate")
-    .argument("<queue>", "a queue, such as default or warren.jobs.default")
+    .argument("<queue>", "a queue, such as default, warren.jobs.default or warren.events.billing.invoices")
     .description("make a queue anew with the declared arguments and keep its messages; stop its workers first")
-    .action(async (queue: string) => finish(await topologyMigrate({ environment, output: output(), queue })));
+    .addOption(new Option("-p, --patterns <patterns>", "what a subscription's queue is bound to").argParser(names))
+    .action(async (queue: string, { patterns }: { patterns?: readonly string[] }) =>
+      finish(await topologyMigrate({ environment, output: output(), queue, patterns })),
+    );
 
   const migrate = program.command("migrate").description("bring the ledger's schema up to date");
   migrate
@@ -85,7 +89,41 @@ function describeProgram(line: CommandLine, finish: (code: ExitCode) => void): C
     .argument("<id>")
     .description("all that is known of one job; exit code 4 if it is unknown")
     .action(async (id: string) => finish(await jobShow({ environment, output: output(), id })));
+
+  const events = program.command("events").description("events that subscriptions gave up on");
+  events
+    .command("dead")
+    .description("list dead events, newest first")
+    .option("-s, --subscription <service.name>", "only of this subscription")
+    .option("-t, --type <type>", "only of this event type")
+    .option("-r, --reason <code>", "only for this reason")
+    .option("-a, --all", "also those that were replayed")
+    .addOption(new Option("-l, --limit <count>", "at most so many").argParser(positive).default(50))
+    .action(async (options: DeadEventsOptions) =>
+      finish(await eventsDead({ environment, output: output(), ...options })),
+    );
+  events
+    .command("replay")
+    .description("send dead events again, to the one subscription that gave up on them; exit code 4 if none match")
+    .requiredOption("-s, --subscription <service.name>", "the subscription")
+    .option("-t, --type <type>", "only of this event type")
+    .option("-r, --reason <code>", "only for this reason")
+    .addOption(new Option("-i, --id <ids>", "only these dead letters, comma-separated").argParser(names))
+    .option("-a, --all", "also those that were replayed")
+    .addOption(new Option("--rate <count>", "events a second, at most; default 100").argParser(positive))
+    .addOption(new Option("-l, --limit <count>", "events in all, at most").argParser(positive))
+    .option("-d, --data <file>", "a JSON file with the data to send instead; with one --id")
+    .option("-n, --dry-run", "only count")
+    .action(async (options: EventsReplayOptions) =>
+      finish(await eventsReplay({ environment, output: output(), ...options })),
+    );
   return program;
+}
+
+function positive(text: string): number {
+  const number = Number(text);
+  if (Number.isFinite(number) && number > 0) return number;
+  throw new InvalidArgumentError("expected a number above 0");
 }
 
 function queuesOption(): Option {

@@ -1,11 +1,14 @@
 import {
   type AmqpSession,
+  eventsTopology,
   jobQueue,
   jobsTopology,
+  mergeTopologies,
   migrateQueue,
   type PlanRow,
   planTopology,
   queueOf,
+  subscriptionOf,
   type Topology,
 } from "@warren/amqp";
 import { WarrenError } from "@warren/contracts";
@@ -45,6 +48,8 @@ export interface MigrateOptions {
   readonly output: Output;
   /** The queue, by its short or its broker name. */
   readonly queue: string;
+  /** For the queue of a subscription: AMQP cannot tell what it is bound to. */
+  readonly patterns?: readonly string[] | undefined;
 }
 
 const steps = {
@@ -56,9 +61,11 @@ const steps = {
 } as const;
 
 /** Makes a queue anew with the declared arguments, and keeps its messages. */
-export async function topologyMigrate({ environment, output, queue }: MigrateOptions): Promise<ExitCode> {
-  const short = queueOf(queue);
-  const topology = jobsTopology({ queues: [short ?? queue] });
+export async function topologyMigrate({ environment, output, queue, patterns }: MigrateOptions): Promise<ExitCode> {
+  const subscription = subscriptionOf(queue);
+  const short = queueOf(queue) ?? subscription?.name;
+  const topology =
+    subscription === undefined ? jobsTopology({ queues: [short ?? queue] }) : eventsOf(subscription, patterns);
   await using session = await connectSession(environment);
   const result = await migrateQueue({
     session,
@@ -71,8 +78,20 @@ export async function topologyMigrate({ environment, output, queue }: MigrateOpt
   return exitCodes.ok;
 }
 
+function eventsOf(
+  { service, name }: { readonly service: string; readonly name: string },
+  patterns: readonly string[] | undefined,
+): Topology {
+  if (patterns !== undefined && patterns.length > 0)
+    return eventsTopology({ service, subscriptions: [{ name, patterns }] });
+  throw new WarrenError(
+    "AMQP_OPTION_INVALID",
+    `patterns: name what ${service}.${name} subscribes to, such as --patterns orders.created,orders.paid`,
+  );
+}
+
 async function topologyOf({ environment, queues }: TopologyOptions): Promise<Topology> {
-  return jobsTopology({ queues: queues ?? (await knownQueues(environment)) });
+  return mergeTopologies(jobsTopology({ queues: queues ?? (await knownQueues(environment)) }), eventsTopology());
 }
 
 /** Queues of living workers and of waiting jobs. */

@@ -1,3 +1,6 @@
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { openSession } from "@warren/amqp";
 import { openLedger } from "@warren/ledger";
 import { createLogger } from "@warren/observability";
@@ -32,7 +35,7 @@ test("plan shows what is missing, apply makes it, and plan is content then", asy
   expect(before.stdout).toContain("queue\twarren.jobs.b\tmissing\t");
   const applied = await run(world, "topology", "apply", "-q", "a,b");
   expect(applied).toMatchObject({ exitCode: 0, stderr: "" });
-  expect(applied.stdout).toContain("made 13 objects");
+  expect(applied.stdout).toContain("made 19 objects");
   const after = await run(world, "-o", "json", "topology", "plan", "-q", "a,b");
   expect(after.exitCode).toBe(0);
   expect(JSON.parse(after.stdout)).toContainEqual({ object: "queue", name: "warren.jobs.a", status: "ok", detail: "" });
@@ -89,4 +92,72 @@ test("migrate brings the schema up, status tells, and a job can be shown", async
   expect(json).toMatchObject({ id, correlationId: "c-1" });
   expect(await run(world, "job", "show", "01890000-0000-7000-8000-000000000000")).toMatchObject({ exitCode: 4 });
   expect((await run(world, "topology", "plan")).stdout).toContain("warren.jobs.reports\tmissing");
+});
+
+test("dead events are listed, counted, and replayed with edited data to the subscription that gave up on them", async () => {
+  await using world = await createWorld();
+  await run(world, "migrate");
+  const queue = "warren.events.billing.invoices";
+  {
+    await using session = await openSession({ urls: [world.amqpUrl], name: "t", log });
+    await session.connected();
+    await session.withChannel((channel) => channel.assertQueue(queue, { arguments: { "x-queue-type": "quorum" } }));
+    const { databaseUrl: connectionString, schema } = world;
+    await using ledger = await openLedger({ connectionString, schema, log, poolSize: 1 });
+    const letter = { queue, reason: "EVENT_ATTEMPTS_EXHAUSTED", body: Buffer.from('{"n":1}'), jobIds: [] };
+    for (const id of ["e-1", "e-2"]) {
+      const event = { subscription: "billing.invoices", id, type: "orders.created", correlationId: undefined };
+      await ledger.recordDeadLetter({
+        ...letter,
+        messageId: id,
+        headers: { "x-warren-error": "EVENT_FAILED: boom" },
+        event,
+      });
+    }
+  }
+  const listed = await run(world, "-o", "json", "events", "dead", "-s", "billing.invoices");
+  const letters = JSON.parse(listed.stdout) as { id: string; eventId: string; body: string }[];
+  expect(letters).toMatchObject([{ eventId: "e-2", body: '{"n":1}' }, { eventId: "e-1" }]);
+  expect((await run(world, "events", "dead", "-r", "EVENT_ATTEMPTS_EXHAUSTED")).stdout).toContain("EVENT_FAILED: boom");
+  const counted = await run(world, "events", "replay", "-s", "billing.invoices", "--dry-run");
+  expect(counted).toMatchObject({ exitCode: 0, stdout: "2 dead events of billing.invoices would be replayed\n" });
+  const folder = await mkdtemp(join(tmpdir(), "warren-cli-"));
+  await writeFile(join(folder, "data.json"), '{"n":2}');
+  const what = ["-s", "billing.invoices", "-i", letters[1]?.id ?? "", "-d", join(folder, "data.json")];
+  const one = await run(world, "events", "replay", ...what);
+  await rm(folder, { recursive: true });
+  expect(one).toMatchObject({ exitCode: 0, stdout: "1 of 1 dead events replayed to billing.invoices\n", stderr: "" });
+  {
+    await using session = await openSession({ urls: [world.amqpUrl], name: "t", log });
+    await session.connected();
+    const message = await session.withChannel((channel) => channel.get(queue, { noAck: true }));
+    expect(message === false ? "" : message.content.toString()).toBe('{"n":2}');
+  }
+  expect(await run(world, "events", "replay", "-s", "billing.other")).toMatchObject({ exitCode: 4 });
+  expect(await run(world, "events", "replay", "-s", "billing.invoices", "-d", "x.json")).toMatchObject({
+    exitCode: 1,
+    stderr: expect.stringContaining("name it with --id"),
+  });
+  expect(await run(world, "events", "replay", "-s", "billing.invoices", "--rate", "fast")).toMatchObject({
+    exitCode: 2,
+  });
+});
+
+test("the queue of a subscription is migrated with its patterns named", async () => {
+  await using world = await createWorld();
+  const queue = "warren.events.billing.invoices";
+  {
+    await using session = await openSession({ urls: [world.amqpUrl], name: "t", log });
+    await session.connected();
+    await session.withConfirmChannel(async (channel) => {
+      await channel.assertQueue(queue, { durable: true });
+      channel.sendToQueue(queue, Buffer.from("x"), { messageId: "1", persistent: true });
+      await channel.waitForConfirms();
+    });
+  }
+  const unnamed = await run(world, "topology", "migrate", queue);
+  expect(unnamed).toMatchObject({ exitCode: 2, stderr: expect.stringContaining("--patterns") });
+  const migrated = await run(world, "topology", "migrate", queue, "-p", "orders.*");
+  expect(migrated).toMatchObject({ exitCode: 0, stderr: "" });
+  expect(migrated.stdout).toContain("migrated: 1 messages moved");
 });

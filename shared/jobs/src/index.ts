@@ -37,6 +37,13 @@ export {
 } from "./events/define.ts";
 export type { Event, EventOf } from "./events/event.ts";
 export type { Publish, Published, PublishOptions } from "./events/publish.ts";
+export {
+  type Replayed,
+  type ReplayFilter,
+  type ReplayOptions,
+  type ReplayParts,
+  replayEvents,
+} from "./events/replay.ts";
 export { type PatternOptions, type Subscription, type SubscriptionOptions, subscribe } from "./events/subscribe.ts";
 export { createSubscriber, type Subscriber, type SubscriberOptions, topologyOf } from "./events/subscriber.ts";
 export {

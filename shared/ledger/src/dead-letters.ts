@@ -26,6 +26,7 @@ export interface DeadLetter {
     readonly subscription: string;
     readonly id: string | undefined;
     readonly type: string | undefined;
+    readonly correlationId: string | undefined;
   };
 }
 
@@ -56,8 +57,8 @@ export interface DeadLetters {
 
 export function createDeadLetters({ database, table, newId, followUps }: DeadLettersOptions): DeadLetters {
   const insert = `insert into ${table("dead_letters")}
-      (id, fingerprint, message_id, queue, reason, exchange, routing_key, death, headers, body, job_ids, subscription, event_id, event_type)
-    values ($1, $2, $3, $4, $5, $6, $7, $8::text::jsonb, $9::text::jsonb, $10, $11, $12, $13, $14)
+      (id, fingerprint, message_id, queue, reason, exchange, routing_key, death, headers, body, job_ids, subscription, event_id, event_type, correlation_id)
+    values ($1, $2, $3, $4, $5, $6, $7, $8::text::jsonb, $9::text::jsonb, $10, $11, $12, $13, $14, $15)
     on conflict (fingerprint) do nothing returning id`;
   const find = `select id from ${table("dead_letters")} where fingerprint = $1`;
   // Locks the jobs in id order. Index: jobs (id). Nothing is counted against them: they never ran because of this message.
@@ -113,6 +114,7 @@ export function createDeadLetters({ database, table, newId, followUps }: DeadLet
         storableOrNull(letter.event?.subscription),
         storableOrNull(letter.event?.id),
         storableOrNull(letter.event?.type),
+        storableOrNull(letter.event?.correlationId),
       ]);
       const id = rows[0]?.["id"];
       if (typeof id !== "string") {

@@ -41,6 +41,7 @@ export function createEventLedger(
       sweep: (policy) => repeatable(() => inbox.sweep(policy)),
     },
     dead: {
+      freeze: (at) => repeatable(() => dead.freeze(at)),
       list: (filter, page) => repeatable(() => dead.list(filter, page)),
       count: (filter) => repeatable(() => dead.count(filter)),
       take: (filter, take) => undone(() => dead.take(filter, take)),

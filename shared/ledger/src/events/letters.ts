@@ -16,6 +16,8 @@ export interface DeadEventFilter {
   readonly receivedBefore?: Date | undefined;
   /** Also those that were replayed before. Default only those that were not. */
   readonly replayed?: boolean | undefined;
+  /** Of those, the ones whose last replay was earlier than this. */
+  readonly replayedBefore?: Date | undefined;
 }
 
 /** An event that one subscription gave up on, or that the broker gave up on in its queue. */
@@ -24,6 +26,7 @@ export interface DeadEvent {
   readonly subscription: string;
   readonly eventId: string | undefined;
   readonly type: string | undefined;
+  readonly correlationId: string | undefined;
   readonly reason: string;
   /** The broker's history of the message: `x-death`. */
   readonly death: unknown;
@@ -35,6 +38,8 @@ export interface DeadEvent {
 }
 
 export interface DeadEvents {
+  /** The moment that freezes a filter, by the database's clock: now, or `at` if that is earlier. */
+  freeze(at: Date | undefined): Promise<Date>;
   /** Newest first. */
   list(filter: DeadEventFilter, page: { readonly limit: number }): Promise<readonly DeadEvent[]>;
   count(filter: DeadEventFilter): Promise<number>;
@@ -46,7 +51,7 @@ export interface DeadEvents {
   giveBack(ids: readonly string[]): Promise<void>;
 }
 
-const columns = `id, subscription, event_id, event_type, reason, death, headers, body, received_at, replays, replayed_at`;
+const columns = `id, subscription, event_id, event_type, correlation_id, reason, death, headers, body, received_at, replays, replayed_at`;
 
 export function createDeadEvents(database: Database, table: TableName): DeadEvents {
   const letters = table("dead_letters");
@@ -56,13 +61,13 @@ export function createDeadEvents(database: Database, table: TableName): DeadEven
     and ($3::text is null or reason = $3)
     and ($4::uuid[] is null or id = any ($4)) and ($5::text[] is null or event_id = any ($5))
     and ($6::timestamptz is null or received_at >= $6) and ($7::timestamptz is null or received_at < $7)
-    and ($8::boolean or replayed_at is null)`;
-  const list = `select ${columns} from ${letters} where ${matches} order by received_at desc, id desc limit $9`;
+    and (replayed_at is null or ($8::boolean and ($9::timestamptz is null or replayed_at < $9)))`;
+  const list = `select ${columns} from ${letters} where ${matches} order by received_at desc, id desc limit $10`;
   const count = `select count(*)::integer as count from ${letters} where ${matches}`;
   // Locks what it takes, skip locked.
   const take = `with taken as (
       select id from ${letters} where ${matches} and (replay_after is null or replay_after <= clock_timestamp())
-      order by received_at, id limit $9 for update skip locked
+      order by received_at, id limit $10 for update skip locked
     )
     update ${letters} set replay_after = clock_timestamp() + interval '30 s'
     where id = any (array(select id from taken)) returning ${columns}`;
@@ -70,7 +75,14 @@ export function createDeadEvents(database: Database, table: TableName): DeadEven
     where id = $1`;
   const giveBack = `update ${letters} set replay_after = null where id = any ($1::uuid[])`;
 
+  // Dates hold milliseconds: the next one, so that what was received just now is before it.
+  const freeze = `select least($1::timestamptz, clock_timestamp() + interval '1 ms') as at`;
+
   return {
+    freeze: async (at) => {
+      const frozen = (await database.query(freeze, [at ?? null])).rows[0]?.["at"];
+      return frozen instanceof Date ? frozen : new Date();
+    },
     list: async (filter, { limit }) => {
       const { rows } = await database.query(list, [...values(filter), limit]);
       return rows.map(readDeadEvent);
@@ -99,6 +111,7 @@ function values(filter: DeadEventFilter): readonly unknown[] {
     filter.receivedFrom ?? null,
     filter.receivedBefore ?? null,
     filter.replayed ?? false,
+    filter.replayedBefore ?? null,
   ];
 }
 
@@ -114,6 +127,7 @@ function readDeadEvent(row: Row): DeadEvent {
     subscription: String(row["subscription"]),
     eventId: text("event_id"),
     type: text("event_type"),
+    correlationId: text("correlation_id"),
     reason: String(row["reason"]),
     death: row["death"],
     headers: typeof headers === "object" && headers !== null ? Object.fromEntries(Object.entries(headers)) : {},
