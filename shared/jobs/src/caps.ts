@@ -8,8 +8,8 @@ import type { JobHandler } from "./handle.ts";
 export interface Cap {
   /** Takes a place at once, and answers whether there was one; if not, `wait`. */
   enter(): boolean;
-  /** Calls `entered` when a place is there; the answer withdraws from the line, if it is still in it. */
-  wait(entered: () => void): () => void;
+  /** Calls `entered` when a place is there. The answer withdraws from the line, and says whether it was still in it. */
+  wait(entered: () => void): () => boolean;
   /** Gives the place back, to the first that waits. */
   leave(): void;
 }
@@ -25,7 +25,7 @@ export function createCap(most: number): Cap {
     },
     wait(entered) {
       waiting.add(entered);
-      return () => void waiting.delete(entered);
+      return () => waiting.delete(entered);
     },
     leave() {
       const [next] = waiting;

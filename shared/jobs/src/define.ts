@@ -32,6 +32,11 @@ export interface JobDefinitionOptions<Payload extends z.ZodType, Result extends 
   readonly maxStalls?: number;
   /** Of the same work there is one job at a time; see `UniqueOptions`. Default: every enqueue is a job. */
   readonly unique?: DefinedUniqueOptions<z.input<Payload>>;
+  /**
+   * How often it may be started in all, attempts that do not count included: bounds a handler that snoozes for ever. Past it a snooze ends
+   * the job with `JOB_CLAIMS_EXHAUSTED`. Default no bound.
+   */
+  readonly maxClaims?: number;
   /** Breakers (`provider:operation`) that hold this job while they are open. Default none. */
   readonly breakers?: readonly string[];
   /** The most jobs of this definition that share a message; 1 for long ones, so that they spread evenly over workers. Default 50. */
@@ -51,6 +56,7 @@ export interface JobDefinition<Payload extends z.ZodType = z.ZodType, Result ext
   readonly hardTimeoutMs: number;
   readonly maxStalls: number;
   readonly unique: DefinedUnique | undefined;
+  readonly maxClaims: number | undefined;
   readonly breakers: readonly string[];
   readonly bundleSize: number;
 }
@@ -79,6 +85,7 @@ const definitionOptions = z.strictObject({
   hardTimeoutMs: timeoutMs.optional(),
   maxStalls: z.number().int().min(0).max(1_000).default(3),
   unique: definedUniqueOptions.optional(),
+  maxClaims: count.optional(),
   breakers: z.array(z.string().min(1).max(200)).max(20).default([]),
   bundleSize: z.number().int().min(1).max(maxJobsPerMessage).default(50),
 });
@@ -107,6 +114,7 @@ export function defineJob<Payload extends z.ZodType, Result extends z.ZodType = 
     unique: parsed.unique,
     backoff: parseBackoff("defineJob", options.backoff),
     hardTimeoutMs,
+    maxClaims: parsed.maxClaims,
     breakers: Object.freeze([...parsed.breakers]),
   });
 }

@@ -9,10 +9,24 @@ export class JobOptionError extends JobError {}
 /** A payload or result does not fit: `JOB_PAYLOAD_INVALID`, `JOB_RESULT_INVALID`, `EVENT_DATA_INVALID` (with `details.path`), `…_UNSERIALISABLE`. */
 export class JobDataError extends JobError {}
 
-/** Throw it from a handler when no further attempt can succeed: the job is dead at once, the remaining attempts unused. */
+export interface NonRetryableOptions extends Omit<WarrenErrorOptions, "retryable"> {
+  /** Why, as a code of your own for the dead letter: `CARD_STOLEN`. Default `JOB_NOT_RETRYABLE`. */
+  readonly reason?: string;
+}
+
+const reasonForm = /^[A-Z][A-Z0-9_]{0,99}$/;
+
+/**
+ * Throw it from a handler when no further attempt can succeed: the job is dead at once, the remaining attempts unused, with `reason`.
+ * A reason that is no code (capitals, digits, underscores) is replaced by the default.
+ */
 export class NonRetryableError extends JobError {
-  constructor(message: string, options: Omit<WarrenErrorOptions, "retryable"> = {}) {
+  readonly reason: string;
+
+  constructor(message: string, options: NonRetryableOptions = {}) {
     super("JOB_NOT_RETRYABLE", message, options);
+    const { reason = this.code } = options;
+    this.reason = reasonForm.test(reason) ? reason : this.code;
   }
 }
 
@@ -21,6 +35,8 @@ export class NonRetryableError extends JobError {
  * `EVENT_TIMEOUT`, `SUBSCRIBER_STOPPING`.
  */
 export class JobAbortedError extends JobError {
+  declare readonly code: AbortCode;
+
   constructor(code: AbortCode, message: string, details: Readonly<Record<string, unknown>> = {}) {
     super(code, message, { retryable: true, details });
   }

@@ -53,6 +53,7 @@ export interface Executor {
 }
 
 const averageWeight = 0.1;
+const noDefinition = { backoff: defaultBackoff, maxClaims: undefined };
 
 export function createExecutor(options: ExecutorOptions): Executor {
   const { handlers, ledger, settler, slots, running, deadlines, instruments, log, tracing, random } = options;
@@ -92,7 +93,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
     endedAttempts += 1;
     options.ended(claimed.queue);
     slots.give(1);
-    const verdict = await judge(outcome, claimed, handler?.definition.backoff ?? defaultBackoff);
+    const verdict = await judge(outcome, claimed, handler?.definition ?? noDefinition);
     const settled = await settler.settle(settlementOf(attempt, verdict));
     running.remove(attempt);
     // completed in the handler's own transaction, whose commit nobody else here has heard of
@@ -120,28 +121,35 @@ export function createExecutor(options: ExecutorOptions): Executor {
     return unfit ?? unhandled(attempt);
   }
 
-  /** Waits for its definition's cap, then works. Waiting, it can be given up like any attempt; its limits do not run yet. */
+  /** Waits for its definition's cap and for its handler, then works. */
   async function workWithin(cap: Cap, handler: JobHandler, attempt: Attempt, own: JobInstruments): Promise<Outcome> {
     if (!cap.enter()) {
-      const { promise, resolve } = Promise.withResolvers<Outcome | undefined>();
-      let inside = false;
-      const withdraw = cap.wait(() => {
-        inside = true;
-        resolve(undefined);
-      });
-      running.add({ attempt, giveUp: resolve });
-      const givenUp = (await promise) ?? abortedOutcome(attempt);
+      const { promise: entered, resolve: enter } = Promise.withResolvers<boolean>();
+      const withdraw = cap.wait(() => enter(true));
+      const givenUp = await waitBefore(attempt, entered);
       if (givenUp !== undefined) {
-        if (inside) cap.leave();
-        else withdraw();
+        if (!withdraw()) cap.leave();
         return givenUp;
       }
     }
     try {
-      return await work(handler, attempt, own);
+      const ready = handler.ready?.();
+      const givenUp = ready && (await waitBefore(attempt, ready));
+      return givenUp ?? (await work(handler, attempt, own));
     } finally {
       cap.leave();
     }
+  }
+
+  /** Before its handler: the attempt can be given up like any other, and its limits do not run yet. */
+  async function waitBefore(attempt: Attempt, until: Promise<unknown>): Promise<Outcome | undefined> {
+    const { promise, resolve } = Promise.withResolvers<Outcome | undefined>();
+    running.add({ attempt, giveUp: resolve });
+    until.then(
+      () => resolve(undefined),
+      (error: unknown) => resolve({ kind: "threw", error }),
+    );
+    return (await promise) ?? abortedOutcome(attempt);
   }
 
   async function work(handler: JobHandler, attempt: Attempt, own: JobInstruments): Promise<Outcome> {

@@ -19,6 +19,8 @@ export interface JobHandler {
   readonly leastSlots?: number;
   /** Called before the worker takes jobs. A throw ends the worker's start. */
   readonly open?: (parts: HandlerParts) => Promise<void>;
+  /** When it can begin another job, if not at once; asked before each. The job's time limits begin after it. */
+  readonly ready?: () => Promise<unknown> | undefined;
   /** The attempt was given up while `run` had not ended; whatever can be stopped by force is stopped now. */
   readonly abandon?: (attempt: Attempt) => void;
   /** Lets go; after the worker has drained. */

@@ -52,6 +52,12 @@ export class Inbox {
     return this.#held.size;
   }
 
+  /** Whether messages of the queue wait here, asked for or not. */
+  holds(queue: string): boolean {
+    for (const message of this.#held) if (message.queue === queue) return true;
+    return false;
+  }
+
   /** Since when the queue's oldest message with unasked jobs has waited; `undefined` if there is none. */
   oldestSince(queue: string): number | undefined {
     return this.#lines.get(queue)?.[0]?.since;

@@ -26,6 +26,7 @@ export {
   JobError,
   JobOptionError,
   NonRetryableError,
+  type NonRetryableOptions,
   snooze,
 } from "./errors.ts";
 export {
@@ -66,8 +67,11 @@ export type { Flow, PlannedNode } from "./flows/plan.ts";
 export { compensates, type FlowEndPayload, flowEnd, type Undo } from "./flows/schemas.ts";
 export type { StartedFlow, StartFlowOptions } from "./flows/start.ts";
 export { type HandleOptions, handle, type JobHandler } from "./handle.ts";
+export { type BatchOptions, type BatchResult, failed, handleBatch, succeeded } from "./handle-batch.ts";
 export type { Job } from "./job.ts";
 export type { RecycleReason } from "./recycle.ts";
 export type { DefinedUniqueOptions, UniqueOptions } from "./unique.ts";
+export { handleInThread, type ThreadOptions } from "./threads/handle-in-thread.ts";
+export type { ThreadHandler, ThreadJob, ThreadLog } from "./threads/thread-job.ts";
 export { createWorker, type Worker, type WorkerOptions, type WorkerState } from "./worker.ts";
 export type { AutoscaleOptions, RecycleOptions } from "./worker-options.ts";

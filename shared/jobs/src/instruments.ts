@@ -24,6 +24,7 @@ export interface Instruments {
   readonly foreignMessages: CounterChild;
   readonly splitBundles: CounterChild;
   readonly sentOn: CounterChild;
+  readonly resubscribed: CounterChild;
   readonly hardTimeouts: CounterChild;
   readonly leasesLost: CounterChild;
 }
@@ -118,6 +119,7 @@ export function createInstruments(metrics: Metrics, gauges: WorkerGauges): Instr
     foreignMessages: counter("warren_foreign_messages_total", "Messages on a job queue that are not ours, set aside"),
     splitBundles: counter("warren_split_bundles_total", "Bundles sent on as single messages because they waited"),
     sentOn: counter("warren_worker_sent_on_messages_total", "Messages sent on to other workers: all slots were taken"),
+    resubscribed: counter("warren_worker_resubscribed_total", "Silent subscriptions that were renewed"),
     hardTimeouts: counter("warren_job_hard_timeouts_total", "Attempts given up while their handler still ran"),
     leasesLost: counter("warren_worker_leases_lost_total", "Times this worker was taken for dead"),
   };

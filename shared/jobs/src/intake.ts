@@ -1,12 +1,13 @@
-import { type AmqpSession, type Delivery, jobsExchange, type Publisher } from "@warren/amqp";
+import { type AmqpSession, type Delivery, jobQueue, jobsExchange, type Publisher } from "@warren/amqp";
 import { jobMessage } from "@warren/contracts";
 import { type Logger } from "@warren/observability";
+import { startConsumerWatch } from "./consumer-watch.ts";
 import type { Inbox, Waiting } from "./inbox.ts";
 import { createSubscriptions } from "./subscriptions.ts";
 import { patienceMs, turnValve, type Valve, type ValveFacts, windowOf } from "./valve.ts";
 
 export interface IntakeOptions {
-  readonly session: Pick<AmqpSession, "consume">;
+  readonly session: Pick<AmqpSession, "consume" | "depth">;
   readonly publisher: Pick<Publisher, "publish">;
   readonly inbox: Inbox;
   /** Unclaimed messages that it may hold of a queue while all goes well. */
@@ -19,6 +20,8 @@ export interface IntakeOptions {
   readonly foreign: () => void;
   /** A message was sent on: a bundle as single messages, or any because its jobs found no slot. */
   readonly sentOn: (how: "split" | "whole") => void;
+  /** A subscription that had gone silent was renewed. */
+  readonly renewed: () => void;
   /** How long a job that waits here now can expect to wait. */
   readonly expectedWaitMs: () => number;
   /** Moving average of the run time of a queue's jobs. */
@@ -53,6 +56,7 @@ const gatherMs = 10;
 interface Opening {
   valve: Valve;
   window: number;
+  received: number;
 }
 
 export function createIntake(options: IntakeOptions): Intake {
@@ -65,6 +69,7 @@ export function createIntake(options: IntakeOptions): Intake {
   let evaluating = false;
   let gathering: NodeJS.Timeout | undefined;
   let timer: NodeJS.Timeout | undefined;
+  let watch: AsyncDisposable | undefined;
 
   function receive(queue: string, delivery: Delivery): void {
     const ids = readJobs(delivery.body);
@@ -77,6 +82,8 @@ export function createIntake(options: IntakeOptions): Intake {
       delivery.reject();
       return;
     }
+    const opening = openings.get(queue);
+    if (opening !== undefined) opening.received += 1;
     inbox.put({ delivery, queue, ids, asked: 0, since: performance.now() });
     options.arrived();
   }
@@ -173,10 +180,22 @@ export function createIntake(options: IntakeOptions): Intake {
     async open(queues) {
       for (const queue of queues) {
         const window = options.prefetch(queue);
-        openings.set(queue, { valve: { kind: "wide" }, window });
+        openings.set(queue, { valve: { kind: "wide" }, window, received: 0 });
         await subscriptions.open(queue, window);
       }
       timer = setInterval(check, checkMs);
+      watch = startConsumerWatch({
+        queues,
+        readyMessages: async (queue) => (await session.depth(jobQueue(queue)))?.messages ?? 0,
+        isHungry: (queue) =>
+          (openings.get(queue)?.window ?? 0) > 0 && options.freeSlots(queue) > 0 && !inbox.holds(queue),
+        received: (queue) => openings.get(queue)?.received ?? 0,
+        renew(queue) {
+          options.renewed();
+          subscriptions.renew(queue);
+        },
+        log,
+      });
     },
     slotsChanged() {
       // most turns of most workers end here
@@ -206,6 +225,7 @@ export function createIntake(options: IntakeOptions): Intake {
     async [Symbol.asyncDispose]() {
       clearInterval(timer);
       clearTimeout(gathering);
+      await watch?.[Symbol.asyncDispose]();
       await subscriptions[Symbol.asyncDispose]();
     },
   };

@@ -12,7 +12,11 @@ export interface JudgeOptions {
 }
 
 /** Finds the verdict on an attempt: `decide`, and before it, where the job has one, its own backoff rule. Never rejects. */
-export type Judge = (outcome: Outcome, claimed: ClaimedJob, backoff: Backoff) => Promise<Verdict>;
+export type Judge = (
+  outcome: Outcome,
+  claimed: ClaimedJob,
+  rules: { readonly backoff: Backoff; readonly maxClaims: number | undefined },
+) => Promise<Verdict>;
 
 const customBackoffLimitMs = 5_000;
 
@@ -44,13 +48,15 @@ export function createJudge({ deadlines, log, random }: JudgeOptions): Judge {
     return undefined;
   }
 
-  return async (outcome, claimed, backoff) => {
+  return async (outcome, claimed, { backoff, maxClaims }) => {
     const policy: RetryPolicy = {
       attempt: countedAttempt(claimed),
       maxAttempts: claimed.maxAttempts,
       backoff: typeof backoff === "function" ? defaultBackoff : backoff,
       probe: claimed.probe,
       excused: claimed.excused,
+      claims: claimed.attempt,
+      maxClaims: maxClaims ?? Number.POSITIVE_INFINITY,
     };
     const verdict = decide(outcome, policy, random);
     if (verdict.kind !== "retrying" || typeof backoff !== "function" || outcome.kind !== "threw") return verdict;

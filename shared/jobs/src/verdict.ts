@@ -1,7 +1,7 @@
 import { type ErrorCode, WarrenError } from "@warren/contracts";
 import type { JobError as JobFailure, Outcome as LedgerOutcome } from "@warren/ledger";
 import { type BackoffRule, backoffDelayMs } from "./backoff.ts";
-import { Snoozed } from "./errors.ts";
+import { NonRetryableError, Snoozed } from "./errors.ts";
 import { describeFailure, failure, providerFailure, retryAfterOf } from "./failure.ts";
 
 /** How an attempt ended, as the executor saw it. */
@@ -28,6 +28,9 @@ export interface RetryPolicy {
   readonly probe: boolean;
   /** How often the job was handed back, snoozed, held or stalled so far. */
   readonly excused: number;
+  /** How often the job was started, excused or not, and how often it may be; `Infinity` without a limit. */
+  readonly claims: number;
+  readonly maxClaims: number;
 }
 
 /** What becomes of the job: an outcome of the ledger's `settle`, except `cancelled`, which no handler decides. */
@@ -68,20 +71,28 @@ export function decide(outcome: Outcome, policy: RetryPolicy, random: () => numb
 }
 
 function decideThrown(error: unknown, policy: RetryPolicy, random: () => number): Verdict {
-  if (error instanceof Snoozed) return { kind: "snoozed", delayMs: error.delayMs };
+  if (error instanceof Snoozed) return later(error.delayMs, policy);
   const described = describeFailure(error);
   const provider = providerFailure(error);
   if (provider !== undefined) {
     const held = provider.code === "PROVIDER_BREAKER_OPEN" || (policy.probe && providerFaults.has(provider.code));
     if (held) return { kind: "held", breaker: provider.breaker, error: described };
     if (provider.code === "PROVIDER_BULKHEAD_FULL") {
-      return { kind: "snoozed", delayMs: Math.round(bulkheadDelayMs * (0.5 + random())) };
+      return later(Math.round(bulkheadDelayMs * (0.5 + random())), policy);
     }
   }
   if (error instanceof WarrenError && !error.retryable) {
-    return { kind: "dead", reason: error.code, error: described };
+    const reason = error instanceof NonRetryableError ? error.reason : error.code;
+    return { kind: "dead", reason, error: described };
   }
   return retryOrDead(described, policy, retryAfterOf(error) ?? provider?.retryAfterMs ?? 0, random);
+}
+
+/** An attempt that does not count; only the number of starts bounds how often. */
+function later(delayMs: number, { claims, maxClaims }: RetryPolicy): Verdict {
+  if (claims < maxClaims) return { kind: "snoozed", delayMs };
+  const error = failure("JOB_CLAIMS_EXHAUSTED", `the job was started ${claims} times, and asked to be run later again`);
+  return { kind: "dead", reason: "JOB_CLAIMS_EXHAUSTED", error };
 }
 
 function retryOrDead(error: JobFailure, policy: RetryPolicy, atLeastMs: number, random: () => number): Verdict {

@@ -23,7 +23,7 @@ import { type AutoscaleOptions, parseConcurrency, parseWorkerOptions, type Recyc
 
 export interface WorkerOptions {
   readonly ledger: Ledger;
-  readonly session: Pick<AmqpSession, "consume" | "declare" | "publisher">;
+  readonly session: Pick<AmqpSession, "consume" | "declare" | "depth" | "publisher">;
   /** What this worker handles; it consumes the queues of these definitions. */
   readonly jobs: readonly JobHandler[];
   /**
@@ -189,6 +189,7 @@ export function createWorker(options: WorkerOptions): Worker {
     arrived: () => claimer.poke(),
     foreign: () => instruments.foreignMessages.inc(),
     sentOn: (how) => (how === "split" ? instruments.splitBundles : instruments.sentOn).inc(),
+    renewed: () => instruments.resubscribed.inc(),
     expectedWaitMs: () => Math.max(slots.stuckMs, (executor.averageRunMs * inbox.unasked) / slots.size),
     averageRunMs: (queue) => executor.averageRunMsOf(queue),
     freeSlots: (queue) => Math.min(slots.free, room.of(queue)),

@@ -3,6 +3,7 @@ import { waitFor } from "@warren/testing";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { z } from "zod";
 import { defineJob } from "../src/define.ts";
+import { snooze } from "../src/errors.ts";
 import { handle } from "../src/handle.ts";
 import { type Bench, openBench } from "./fixture.ts";
 
@@ -91,4 +92,65 @@ test("a worker starts once, and can be let go before it has started", async () =
   await expect(worker.start()).rejects.toMatchObject({ code: "WORKER_STATE_INVALID" });
   await worker[Symbol.asyncDispose]();
   await expect(worker.start()).rejects.toMatchObject({ code: "WORKER_STATE_INVALID" });
+});
+
+test("a handler that snoozes when it is told to stop ends the drain, and is run later", async () => {
+  const worker = await bench.worker([
+    handle(task, async ({ signal }) => {
+      await new Promise<void>((resolve) => {
+        signal.addEventListener("abort", () => resolve(), { once: true });
+      });
+      snooze(20);
+    }),
+  ]);
+  const { id } = await bench.client.enqueue(task, {});
+  await bench.until(id, "running");
+  await worker.quiet();
+  expect(await worker.drain(AbortSignal.timeout(20))).toBe(false);
+  await worker[Symbol.asyncDispose]();
+  const job = await bench.ledger.findJob(id);
+  expect([job?.state, job?.excused]).toEqual(["retrying", 1]);
+});
+
+test("a handler that fails while its worker drains has failed, and is recorded", async () => {
+  const { promise, reject } = Promise.withResolvers<never>();
+  const worker = await bench.worker([handle(task, () => promise)]);
+  const { id } = await bench.client.enqueue(task, {});
+  await bench.until(id, "running");
+  await worker.quiet();
+  reject(new Error("at the end"));
+  expect(await worker.drain(AbortSignal.timeout(5_000))).toBe(true);
+  expect((await bench.ledger.findJob(id))?.errors).toMatchObject([{ message: "at the end" }]);
+});
+
+test("the end of a worker does not wait for jobs that are only due later", async () => {
+  const later = defineJob({ name: "later", payload: z.object({}), backoff: { kind: "fixed", delayMs: 600_000 } });
+  const worker = await bench.worker([
+    handle(later, () => {
+      throw new Error("again in ten minutes");
+    }),
+  ]);
+  const { id } = await bench.client.enqueue(later, {});
+  await bench.client.enqueue(later, {}, { delayMs: 600_000 });
+  await bench.until(id, "retrying");
+  await worker.quiet();
+  const startedAt = performance.now();
+  expect(await worker.drain(AbortSignal.timeout(30_000))).toBe(true);
+  expect(performance.now() - startedAt).toBeLessThan(5_000);
+});
+
+test("the lease goes on through the drain: nobody takes the jobs of a worker that is finishing them", async () => {
+  const { handler, end } = blocking();
+  const worker = await bench.worker([handler], { heartbeatMs: 20 });
+  const { id } = await bench.client.enqueue(task, {});
+  await bench.until(id, "running");
+  await worker.quiet();
+  const draining = worker.drain(AbortSignal.timeout(30_000));
+  const beatOf = async () => (await bench.ledger.beats()).find((beat) => beat.id === worker.id)?.beatSeq;
+  const before = Number(await beatOf());
+  await waitFor(async () => Number(await beatOf()) > before + 3, { what: "beats during the drain" });
+  end();
+  expect(await draining).toBe(true);
+  const job = await bench.ledger.findJob(id);
+  expect([job?.state, job?.stalls]).toEqual(["succeeded", 0]);
 });

@@ -17,6 +17,8 @@ const first: RetryPolicy = {
   backoff: { kind: "fixed", delayMs: 100, jitter: "none" },
   probe: false,
   excused: 0,
+  claims: 1,
+  maxClaims: Number.POSITIVE_INFINITY,
 };
 const threw = (error: unknown): Outcome => ({ kind: "threw", error });
 const half = (): number => 0.5;
@@ -75,7 +77,29 @@ describe("decide", () => {
       outcome: threw(new WarrenError("PAYMENT_BEHIND", "not yet", { retryable: true })),
       verdict: { kind: "retrying", error: { code: "PAYMENT_BEHIND" } },
     },
+    {
+      when: "the error can never succeed, for a reason of its own",
+      outcome: threw(new NonRetryableError("stolen", { reason: "CARD_STOLEN" })),
+      verdict: { kind: "dead", reason: "CARD_STOLEN", error: { code: "JOB_NOT_RETRYABLE" } },
+    },
+    {
+      when: "the reason is no code",
+      outcome: threw(new NonRetryableError("stolen", { reason: "it was stolen" })),
+      verdict: { kind: "dead", reason: "JOB_NOT_RETRYABLE" },
+    },
     { when: "it snoozed", outcome: threw(new Snoozed(30)), verdict: { kind: "snoozed", delayMs: 30 } },
+    {
+      when: "it snoozed at the start before its last",
+      outcome: threw(new Snoozed(30)),
+      policy: { claims: 9, maxClaims: 10 },
+      verdict: { kind: "snoozed" },
+    },
+    {
+      when: "it snoozed at its last start",
+      outcome: threw(new Snoozed(30)),
+      policy: { claims: 10, maxClaims: 10 },
+      verdict: { kind: "dead", reason: "JOB_CLAIMS_EXHAUSTED" },
+    },
     {
       when: "it snoozed at its last attempt",
       outcome: threw(new Snoozed(30)),

@@ -92,3 +92,29 @@ test("a snoozed job runs again without losing an attempt", async () => {
   await bench.until(id, "succeeded");
   expect(attempts).toEqual([1, 1, 1]);
 });
+
+test("a job that snoozes without end is dead when it was started too often", async () => {
+  const sleepy = defineJob({ name: "sleepy", payload: z.object({}), maxClaims: 4 });
+  let starts = 0;
+  await bench.worker([
+    handle(sleepy, () => {
+      starts += 1;
+      snooze(0);
+    }),
+  ]);
+  bench.dispatch();
+  const { id } = await bench.client.enqueue(sleepy, {});
+  const job = await bench.until(id, "dead");
+  expect([job.reason, job.attempt, starts]).toEqual(["JOB_CLAIMS_EXHAUSTED", 4, 4]);
+});
+
+test("a handler sends a job straight to the dead ones with a reason of its own, whatever attempts remain", async () => {
+  await bench.worker([
+    handle(double, () => {
+      throw new NonRetryableError("stolen", { reason: "CARD_STOLEN" });
+    }),
+  ]);
+  const { id } = await bench.client.enqueue(double, { n: 1 });
+  const job = await bench.until(id, "dead");
+  expect([job.reason, job.attempt, job.errors[0]?.code]).toEqual(["CARD_STOLEN", 1, "JOB_NOT_RETRYABLE"]);
+});

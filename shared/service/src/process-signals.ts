@@ -5,22 +5,34 @@ const numbers = { SIGTERM: 15, SIGINT: 2 } as const;
 export interface ProcessSignals extends Disposable {
   /** Fires at the first SIGTERM or SIGINT; its reason is the signal's name. */
   readonly stop: AbortSignal;
+  /** Fires at the second one: no more time to finish. */
+  readonly hurry: AbortSignal;
+  /** 128 + the second signal's number, once there was one. */
+  readonly exitCode: number | undefined;
 }
 
 /**
- * Takes over the process's ends. First SIGTERM or SIGINT: `stop` fires. Second: the process exits at once, as if the signal had killed it
- * (128 + its number). An exception that nobody caught or a rejection that nobody handled: logged as fatal, exit 1 at once, since the state
- * is unknown; what was running is taken back by the dispatcher like that of any dead process.
+ * Takes over the process's ends. First SIGTERM or SIGINT: `stop` fires, running work may finish. Second: `hurry` fires, what has not finished
+ * is handed back in order. Third: the process exits at once, as if the signal had killed it (128 + its number); what was running is taken
+ * back by the dispatcher like that of any dead process, and so it is after an exception that nobody caught or a rejection that nobody
+ * handled: logged as fatal, exit 1 at once, since the state is unknown.
  */
 export function takeSignals(log: () => Logger): ProcessSignals {
-  const controller = new AbortController();
+  const stopping = new AbortController();
+  const hurrying = new AbortController();
+  let exitCode: number | undefined;
   const onSignal = (name: "SIGTERM" | "SIGINT") => {
-    if (controller.signal.aborted) {
-      log().warn({ signal: name }, "second signal, exiting at once");
+    if (!stopping.signal.aborted) {
+      log().info({ signal: name }, "signal received, stopping");
+      stopping.abort(name);
+    } else if (exitCode === undefined) {
+      log().warn({ signal: name }, "second signal, handing back what has not finished");
+      exitCode = 128 + numbers[name];
+      hurrying.abort(name);
+    } else {
+      log().warn({ signal: name }, "third signal, exiting at once");
       process.exit(128 + numbers[name]);
     }
-    log().info({ signal: name }, "signal received, stopping");
-    controller.abort(name);
   };
   let dying = false;
   const onFatal = (kind: string) => (error: unknown) => {
@@ -40,7 +52,11 @@ export function takeSignals(log: () => Logger): ProcessSignals {
   process.on("uncaughtException", onException);
   process.on("unhandledRejection", onRejection);
   return {
-    stop: controller.signal,
+    stop: stopping.signal,
+    hurry: hurrying.signal,
+    get exitCode() {
+      return exitCode;
+    },
     [Symbol.dispose]() {
       process.off("SIGTERM", onSignal);
       process.off("SIGINT", onSignal);

@@ -30,7 +30,8 @@ import { shutDown } from "./shutdown.ts";
 
 /**
  * Runs a service until a signal ends it; call it once, as the whole of `main.ts`. It ends the process itself: exit 0 after an orderly
- * stop, 1 after a failure, 2 when the environment is wrong (every problem named, none with its value).
+ * stop, 1 after a failure, 2 when the environment is wrong (every problem named, none with its value), 75 when it asked to be started
+ * again, 128 + the signal's number after a second signal.
  */
 export async function runService<C extends z.ZodObject, const N extends ServiceNeeds>(
   definition: ServiceDefinition<C, N>,
@@ -52,8 +53,11 @@ export async function runService<C extends z.ZodObject, const N extends ServiceN
   process.exit(await live(definition, settings, log, signals));
 }
 
-/** 1: a failure; 2: the environment is wrong. */
-type ExitCode = 0 | 1 | 2;
+/** For a supervisor: all in order, start it again. The number is EX_TEMPFAIL of sysexits.h. */
+const recycleExitCode = 75;
+
+/** 1: a failure; 2: the environment is wrong; 75: to be started again. Beside them 128 + a signal's number. */
+type ExitCode = 0 | 1 | 2 | typeof recycleExitCode;
 
 interface Settings<C extends z.ZodObject> {
   readonly process: ProcessConfig;
@@ -91,16 +95,23 @@ async function live<C extends z.ZodObject, N extends ServiceNeeds>(
   settings: Settings<C>,
   log: Logger,
   signals: ProcessSignals,
-): Promise<ExitCode> {
+): Promise<number> {
   const { name, version } = definition;
   const stack = new AsyncDisposableStack();
   const ending = new AbortController();
   let code: ExitCode = 0;
   const fail = (error: unknown) => {
-    if (code === 0) log.fatal({ err: error }, "the service cannot go on, stopping");
+    const first = code === 0 || code === recycleExitCode;
+    if (first) log.fatal({ err: error }, "the service cannot go on, stopping");
     // settings that only the service itself can judge, such as its sources
-    if (code === 0) code = error instanceof WarrenError && error.code === "CONFIG_INVALID" ? 2 : 1;
+    if (first) code = error instanceof WarrenError && error.code === "CONFIG_INVALID" ? 2 : 1;
     ending.abort(error);
+  };
+  const recycle = (reason: unknown) => {
+    if (stopping.aborted) return;
+    log.info({ reason }, "the service asks to be started again, stopping");
+    code = recycleExitCode;
+    ending.abort(new Error("recycled"));
   };
   const stopping = AbortSignal.any([signals.stop, ending.signal]);
   const health = createHealth({ checks: {}, started: false });
@@ -118,6 +129,7 @@ async function live<C extends z.ZodObject, N extends ServiceNeeds>(
       health,
       stopping,
       fail,
+      recycle,
       ...foundation.parts,
     } as unknown as ServiceContext<C, N>;
     if (definition.server === "service") running = await definition.start(context);
@@ -130,9 +142,9 @@ async function live<C extends z.ZodObject, N extends ServiceNeeds>(
     if (!stopping.aborted) fail(startError(error));
   }
   const timeoutMs = settings.process.WARREN_SHUTDOWN_TIMEOUT_MS;
-  const orderly = await shutDown({ service: running, rest: stack, log, timeoutMs });
+  const orderly = await shutDown({ service: running, rest: stack, log, timeoutMs, hurry: signals.hurry });
   log.info({ orderly }, "service stopped");
-  return code;
+  return code === 0 ? (signals.exitCode ?? code) : code;
 }
 
 /** Opens what every service stands on, in order of need; none of it waits for a broker or a database. */

@@ -37,6 +37,11 @@ interface BaseContext<C extends z.ZodObject> {
   readonly stopping: AbortSignal;
   /** Reports that something the service cannot live without has ended: logged as fatal, shut down in order, exit 1. */
   readonly fail: (error: unknown) => void;
+  /**
+   * Asks to be started again: the service stops in order, as at a signal, and exits with 75. For a worker's `recycle.onRecycle`. The reason is
+   * logged. Nothing when it stops already.
+   */
+  readonly recycle: (reason: unknown) => void;
 }
 
 type LedgerContext = { readonly ledger: Ledger; readonly ledgerConfig: LedgerConfig };

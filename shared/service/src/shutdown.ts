@@ -38,8 +38,10 @@ export async function shutDown(options: {
   readonly rest: AsyncDisposable;
   readonly log: Logger;
   readonly timeoutMs: number;
+  /** Ends the time to finish before its end. */
+  readonly hurry: AbortSignal;
 }): Promise<boolean> {
-  const { service, log, timeoutMs } = options;
+  const { service, log, timeoutMs, hurry } = options;
   const startedAt = performance.now();
   const results: boolean[] = [];
   if (service !== undefined) {
@@ -48,11 +50,15 @@ export async function shutDown(options: {
       () => deadline.abort(new Error(`the shutdown timeout of ${timeoutMs} ms is over`)),
       timeoutMs,
     );
+    const hasten = (): void => deadline.abort(new Error("a second signal ended the time to finish"));
+    hurry.addEventListener("abort", hasten, { once: true });
+    if (hurry.aborted) hasten();
     const wholeMs = timeoutMs + handBackMs;
     results.push(await step("quiet", log, wholeMs, async () => service.quiet?.()));
     const leftMs = Math.max(handBackMs, wholeMs - (performance.now() - startedAt));
     results.push(await step("drain", log, leftMs, async () => service.drain?.(deadline.signal)));
     clearTimeout(timer);
+    hurry.removeEventListener("abort", hasten);
     results.push(await step("dispose", log, disposeMs, async () => service[Symbol.asyncDispose]()));
   }
   results.push(await step("close connections", log, disposeMs, async () => options.rest[Symbol.asyncDispose]()));

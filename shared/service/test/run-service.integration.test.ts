@@ -61,12 +61,40 @@ describe("a service", () => {
     expect(service.records()).toContainEqual(expect.objectContaining({ msg: "tiny drained", late: true }));
   });
 
-  test("ends at once at the second signal", async () => {
+  test("hands back what has not finished at the second signal, and still ends in order", async () => {
     await using service = await spawnService({ entry, env: { ...env, TINY_MOOD: "stubborn" } });
     service.signal("SIGTERM");
     await service.waitForRecord((record) => record["msg"] === "tiny draining");
     service.signal("SIGINT");
     expect(await service.exited).toMatchObject({ code: 130 });
+    expect(service.records()).toContainEqual(expect.objectContaining({ msg: "tiny drained", late: true }));
+    expect(service.records().map((record) => record["msg"])).toContain("tiny disposed");
+  });
+
+  test("ends at once at the third signal", async () => {
+    await using service = await spawnService({ entry, env: { ...env, TINY_MOOD: "stuck" } });
+    service.signal("SIGTERM");
+    await service.waitForRecord((record) => record["msg"] === "tiny draining");
+    service.signal("SIGTERM");
+    await service.waitForRecord((record) => String(record["msg"]).startsWith("second signal"));
+    service.signal("SIGTERM");
+    expect(await service.exited).toMatchObject({ code: 143 });
+    expect(service.records().map((record) => record["msg"])).not.toContain("tiny disposed");
+  });
+
+  test("that asks to be started again stops in order, and ends with 75", async () => {
+    await using service = await spawn({ TINY_MOOD: "recycle" });
+    expect(await service.exited).toMatchObject({ code: 75 });
+    const messages = service.records().map((record) => record["msg"]);
+    expect(messages.slice(-6)).toEqual([
+      "the service asks to be started again, stopping",
+      "tiny quiet",
+      "tiny draining",
+      "tiny drained",
+      "tiny disposed",
+      "service stopped",
+    ]);
+    expect(service.records()).toContainEqual(expect.objectContaining({ reason: { limit: "afterJobs", jobs: 7 } }));
   });
 
   test("with wrong settings names all of them, no value, and ends with 2", async () => {

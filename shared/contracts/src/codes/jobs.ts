@@ -79,6 +79,26 @@ export const jobsCodes = {
     meaning: "Messages naming this job hit the broker's delivery limit again and again before any worker claimed it.",
     fix: "Look for workers that die on receiving it; enqueue it again when they are mended.",
   },
+  JOB_CLAIMS_EXHAUSTED: {
+    meaning: "The job was started `maxClaims` times and asked to be run later once more.",
+    fix: "Look for a handler that snoozes without end, or raise `maxClaims`.",
+  },
+  JOB_BATCH_RESULT_MISSING: {
+    meaning: "A batch handler answered without a result for this job; the attempt has failed.",
+    fix: "Return one result for each job, in the order of the jobs: `Promise.allSettled(jobs.map(…))` does.",
+  },
+  JOB_THREAD_CRASHED: {
+    meaning: "The thread that ran the job ended before the job did: an uncaught error, or `process.exit`.",
+    fix: "Read the cause kept with the attempt; the next job has a new thread.",
+  },
+  JOB_THREAD_OUT_OF_MEMORY: {
+    meaning: "The thread that ran the job used more heap than it may.",
+    fix: "Raise `maxHeapMb`, or process the data in smaller parts.",
+  },
+  JOB_THREAD_HANDLER_INVALID: {
+    meaning: "The file of a handler in a thread cannot be loaded, or does not export the handler.",
+    fix: "The message says which; export a function named `run`, or name the export in the option `export`.",
+  },
   WORKER_STATE_INVALID: {
     meaning: "A worker was started twice, or after it was let go.",
     fix: "Create a new worker.",
