@@ -168,7 +168,9 @@ export function createClient(options: ClientOptions): Client {
   function announceReady(definition: JobDefinition, written: readonly Enqueued[]): void {
     const { queue, bundleSize } = definition;
     announcer?.announce(
-      written.filter((one) => one.created && one.state === "ready").map(({ id }) => ({ id, queue, bundleSize })),
+      written
+        .filter((one) => one.created && one.state === "ready" && one.waits !== true)
+        .map(({ id }) => ({ id, queue, bundleSize })),
     );
   }
 

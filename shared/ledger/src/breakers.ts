@@ -64,8 +64,8 @@ export function createBreakers(database: Database, table: TableName): Breakers {
         if (rows.length === 0) return { released: [] };
         const released = await letGo(run, sql.letGo, { name, probe: true, limit: 1 });
         // Nothing held: it stays open, and the next job that comes for it is held and then let go as the probe.
-        if (released.length > 0) await run(sql.halfOpen, [name]);
-        return { released };
+        if (released.count > 0) await run(sql.halfOpen, [name]);
+        return { released: released.sendable };
       }),
     release: ({ name, limit }) =>
       database.transaction(async (run) => {
@@ -73,7 +73,8 @@ export function createBreakers(database: Database, table: TableName): Breakers {
         const { rows } = await run(sql.ramp, [name]);
         const window = rows[0]?.["released_now"];
         if (window === undefined) return [];
-        return letGo(run, sql.letGo, { name, probe: false, limit: Math.min(limit, Number(window)) });
+        const released = await letGo(run, sql.letGo, { name, probe: false, limit: Math.min(limit, Number(window)) });
+        return released.sendable;
       }),
   };
 }
@@ -88,9 +89,10 @@ async function letGo(
   run: RunSql,
   text: string,
   { name, probe, limit }: { readonly name: string; readonly probe: boolean; readonly limit: number },
-): Promise<readonly SendableJob[]> {
+): Promise<{ readonly count: number; readonly sendable: readonly SendableJob[] }> {
   const { rows } = await run(text, [name, limit, probe]);
-  return rows.map(sendable);
+  // those of governed queues wait for their release
+  return { count: rows.length, sendable: rows.filter((row) => row["gate"] === 0).map(sendable) };
 }
 
 function breakerSql(table: TableName) {
@@ -146,6 +148,6 @@ function breakerSql(table: TableName) {
       update ${jobs}
       set held_by = null, probe = $3::boolean, sent_at = null, send_after = clock_timestamp() + ${sendLease}
       where id = any (array(select id from picked))
-      returning id, queue, name, attempt`,
+      returning id, queue, name, attempt, gate`,
   } as const;
 }

@@ -1,6 +1,7 @@
 import { type Batcher, createBatcher, type OnBatch } from "./batcher.ts";
 import type { Database, Row } from "./database.ts";
 import { mayBeOneItem, WorkerEndedError } from "./errors.ts";
+import { gateOfReturned, isFree, isPaused, keyOf, onItsWay } from "./gate.ts";
 import type { ClaimedJob, ClaimedRareFields } from "./job.ts";
 import { byIdOnly, type Statement, type TableName } from "./sql.ts";
 
@@ -23,6 +24,8 @@ export interface Claiming {
 export function createClaim({ database, table, onBatch }: ClaimOptions): Claiming {
   const statements = claimStatements(table);
   const batchers = new Map<string, Claims>();
+  /** For how many batches a worker goes straight to the long statement: it serves queues that need it. */
+  const skips = new Map<string, number>();
 
   function batcherOf(workerId: string): Claims {
     const known = batchers.get(workerId);
@@ -40,8 +43,7 @@ export function createClaim({ database, table, onBatch }: ClaimOptions): Claimin
 
   async function claimBatch(workerId: string, calls: readonly Ids[]): Promise<readonly (readonly ClaimedJob[])[]> {
     const ids = calls.flat();
-    const rows = [...(await database.run(statements.claimFree, [workerId, `{${ids.join(",")}}`]))];
-    if (rows.length < ids.length) rows.push(...(await claimRest(workerId, ids, rows)));
+    const rows = await claimIds(workerId, ids);
     if (rows.length === 0) {
       const living = await database.run(statements.living, [workerId]);
       if (living.length === 0) throw new WorkerEndedError(workerId);
@@ -56,7 +58,20 @@ export function createClaim({ database, table, onBatch }: ClaimOptions): Claimin
     );
   }
 
-  /** Those that nobody may have, and those that a breaker may hold back. */
+  async function claimIds(workerId: string, ids: Ids): Promise<readonly Row[]> {
+    const skipped = skips.get(workerId) ?? 0;
+    if (skipped > 0) {
+      skips.set(workerId, skipped - 1);
+      return claimRest(workerId, ids, []);
+    }
+    const free = await database.run(statements.claimFree, [workerId, `{${ids.join(",")}}`]);
+    if (free.length === ids.length) return free;
+    const rest = await claimRest(workerId, ids, free);
+    if (free.length === 0 && rest.length > 0) skips.set(workerId, batchesBetweenLooks);
+    return [...free, ...rest];
+  }
+
+  /** Those that nobody may have, those that a breaker may hold back, and those of queues with a rate or a pause. */
   async function claimRest(workerId: string, ids: Ids, claimed: readonly Row[]): Promise<readonly Row[]> {
     const known = new Set(claimed.map((row) => String(row["id"])));
     const rest = ids.filter((id) => !known.has(id.toLowerCase()));
@@ -67,9 +82,12 @@ export function createClaim({ database, table, onBatch }: ClaimOptions): Claimin
     claim: async ({ workerId, ids }) => (ids.length === 0 ? [] : batcherOf(workerId).add(ids)),
     forget: (workerId) => {
       batchers.delete(workerId);
+      skips.delete(workerId);
     },
   };
 }
+
+const batchesBetweenLooks = 50;
 
 const nothingRare: ClaimedRareFields = {};
 
@@ -127,13 +145,16 @@ function claimStatements(table: TableName): ClaimStatements {
   update ${table("jobs")} j
   ${running}
   where j.id = any ($2::uuid[]) and ${byIdOnly("j.state")} = 'ready' and j.held_by is null and exists (select from living)
+    and ${isFree(table, "j.")}
     and (j.breakers = '{}' or not exists (select from ${table("breakers")} b where b.name = any (j.breakers) and ${blocks}))
   returning ${columns}`;
 
   // Locks: the worker's row against its end (for key share: beats pass), then the jobs in id order. It waits for a locked job
   // rather than skipping it: a skipped claim would be a lost message. Ids come by array, so that each finds its row by the
   // primary key whatever the planner believes about the table. A job whose breaker is open is held instead, which counts as
-  // an excused claim, so that a late `confirmSent` of its message does not match it any more.
+  // an excused claim, so that a late `confirmSent` of its message does not match it any more. So is a job parked that came as a direct
+  // one to a queue that is governed now, or whose queue, name or key is paused. Starts under a rate are counted at the last of them:
+  // a bucket that loses its tokens late never holds too many.
   const claim = `with living as (
     select id from ${table("workers")} where id = $1 and ended_at is null for key share
   ),
@@ -142,22 +163,39 @@ function claimStatements(table: TableName): ClaimStatements {
         select b.name from ${table("breakers")} b
         where b.name = any (j.breakers) and ${blocks}
         order by b.name limit 1
-      ) end as blocked_by
-    from ${table("jobs")} j
-    where j.id = any ($2::uuid[]) and ${byIdOnly("j.state")} = 'ready' and j.held_by is null and exists (select from living)
+      ) end as blocked_by,
+      coalesce(p.governed and (j.gate = 0 or ${isPaused(table, { job: "j", policy: "p" })}), false) as parked,
+      case when p.key_rate_limit is not null or p.keyed then ${keyOf("j.")} when p.rate_limit is not null then '' end as counted
+    from ${table("jobs")} j left join ${table("queue_policies")} p on p.queue = j.queue
+    where j.id = any ($2::uuid[]) and ${byIdOnly("j.state")} = 'ready' and j.held_by is null and ${onItsWay("j.")}
+      and exists (select from living)
     order by j.id
     for update of j
+  ),
+  parked as (
+    update ${table("jobs")} j
+    set gate = case when j.gate = 0 then 1 else ${gateOfReturned(table, "j.")} end, sent_at = null,
+      attempt = attempt + 1, excused = excused + 1
+    where j.id = any (array(select id from picked where parked))
   ),
   held as (
     update ${table("jobs")} j
     set held_by = (select p.blocked_by from picked p where p.id = j.id), probe = false, sent_at = null,
-      attempt = attempt + 1, excused = excused + 1
-    where j.id = any (array(select id from picked where blocked_by is not null))
+      attempt = attempt + 1, excused = excused + 1, gate = ${gateOfReturned(table, "j.")}
+    where j.id = any (array(select id from picked where blocked_by is not null and not parked))
+  ),
+  claimed as (
+    update ${table("jobs")} j
+    ${running}
+    where j.id = any (array(select id from picked where blocked_by is null and not parked))
+    returning ${columns}
+  ),
+  counted as (
+    insert into ${table("queue_starts")} (queue, key, starts, at)
+    select c.queue, p.counted, count(*), max(c.claimed_at) from claimed c join picked p on p.id = c.id
+    where p.counted is not null group by c.queue, p.counted
   )
-  update ${table("jobs")} j
-  ${running}
-  where j.id = any (array(select id from picked where blocked_by is null))
-  returning ${columns}`;
+  select * from claimed`;
 
   const living = `select 1 from ${table("workers")} where id = $1 and ended_at is null`;
   return {

@@ -68,15 +68,15 @@ export function createEnqueue({ database, table, newId, onBatch, uniqueJobs }: E
     // Keys in one order in every process: two batches that share keys wait for each other instead of deadlocking.
     const sorted = [...rows].sort(byKey);
     const inserted = await run(statements.known, [jsonOf(sorted)]);
-    const created = new Map(inserted.map((row) => [row["id"], row["state"] as JobState]));
-    const suspects = rows.filter((row) => row.known && created.has(row.id)).map(({ id }) => id);
+    const fresh = new Map(inserted.map((row) => [row["id"], created(row)]));
+    const suspects = rows.filter((row) => row.known && fresh.has(row.id)).map(({ id }) => id);
     if (suspects.length > 0) {
-      for (const row of await run(statements.undo, [JSON.stringify(suspects)])) created.delete(row["id"]);
+      for (const row of await run(statements.undo, [JSON.stringify(suspects)])) fresh.delete(row["id"]);
     }
     const results = rows.map(({ id }): EnqueueResult | undefined => {
-      const state = created.get(id);
+      const result = fresh.get(id);
       // Once only: the same id twice in a batch is one job, made by the first.
-      return state !== undefined && created.delete(id) ? { id, created: true, state } : undefined;
+      return result !== undefined && fresh.delete(id) ? result : undefined;
     });
     const losers = rows.filter((_, index) => results[index] === undefined);
     if (losers.length === 0) return results.filter((result) => result !== undefined);
@@ -149,10 +149,19 @@ const plain =
   async (statement, values) =>
     (await run(statement.text, values)).rows;
 
-/** `waiting` are those that are not ready yet. */
+/** `waiting` are those that are not ready yet, or wait for their release. */
 function createdAs(rows: readonly Row[], waiting: readonly Record<string, unknown>[]): readonly EnqueueResult[] {
-  const states = new Map(waiting.map((row) => [row["id"], row["state"] as JobState]));
-  return rows.map(({ id }) => ({ id, created: true, state: states.get(id) ?? "ready" }));
+  if (waiting.length === 0) return rows.map(({ id }) => ({ id, created: true, state: "ready" }));
+  const found = new Map(waiting.map((row) => [row["id"], row]));
+  return rows.map(({ id }) => {
+    const row = found.get(id);
+    return row === undefined ? { id, created: true, state: "ready" } : created(row);
+  });
+}
+
+function created(row: Record<string, unknown>): EnqueueResult {
+  const result = { id: String(row["id"]), created: true, state: row["state"] as JobState };
+  return row["gate"] === 0 ? result : { ...result, waits: true };
 }
 
 const jsonOf = (rows: readonly Row[]): string => `[${rows.map(jobRowJson).join(",")}]`;
@@ -169,9 +178,9 @@ function byKey(a: Row, b: Row): number {
 const freshFrom = (insertion: string, rows: string): string => `with inserted as (
   ${insertion}
   from ${rows}
-  returning id, state
+  returning id, state, gate
 )
-select id, state from inserted where state <> 'ready'`;
+select id, state, gate from inserted where state <> 'ready' or gate <> 0`;
 
 function enqueueStatements(table: TableName) {
   const input = jobInput(1);
@@ -190,7 +199,7 @@ function enqueueStatements(table: TableName) {
   from input r
   where r.key is null or r.id in (select job_id from won)
   on conflict (id) do nothing
-  returning id, state`;
+  returning id, state, gate`;
 
   // Step 2, for ids that the caller chose: the job may have existed and finished. Our row now holds the id in the hot table,
   // so an older one has either conflicted with it or shows in history to this later snapshot. Index: both primary keys.

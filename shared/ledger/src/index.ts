@@ -71,6 +71,11 @@ export type {
   Uniqueness,
 } from "./job.ts";
 export type { Ledger } from "./ledger.ts";
+export { afterStarts, type Bucket, type Rate, type Starts, wholeTokens } from "./limits/bucket.ts";
+export type { Limits, PriorityChanged, WaitingLine } from "./limits/limits.ts";
+export { mostPausedKeys, type PauseScope } from "./limits/policies.ts";
+export type { KeyLimits, KeyPolicy, PolicyChange, QueueLimits, QueuePolicy } from "./limits/policy.ts";
+export type { Round, WaitingQueue } from "./limits/turns.ts";
 export type { LedgerLog, LedgerMetrics } from "./log.ts";
 export { type MigrateOptions, type MigrateResult, migrate } from "./migrations.ts";
 export { newId } from "./new-id.ts";

@@ -1,5 +1,6 @@
 import { plainArray, textArray } from "./arrays.ts";
 import { LedgerDataError } from "./errors.ts";
+import { gateOfReady } from "./gate.ts";
 import type { NewJob } from "./job.ts";
 import type { TableName } from "./sql.ts";
 
@@ -137,12 +138,13 @@ export function insertJobs(table: TableName, { rare }: { readonly rare: boolean 
   const runAt = `coalesce(r.run_at, statement_timestamp() + r.delay_ms * interval '1 millisecond', statement_timestamp())`;
   return `insert into ${table("jobs")} (
       id, run_at, send_after, created_at, max_attempts, max_stalls, version, priority, state, queue, name,
-      correlation_id, trace, job_key, breakers, payload${rare ? rareColumns.into : ""}
+      correlation_id, trace, job_key, breakers, payload, gate${rare ? rareColumns.into : ""}
     )
     select r.id, ${runAt}, statement_timestamp() + r.grace_ms * interval '1 millisecond', statement_timestamp(),
       r.max_attempts, r.max_stalls, r.version, coalesce(r.priority, 0),
       case ${rare ? "when r.blocked then 'blocked' " : ""}when ${runAt} > statement_timestamp() then 'scheduled' else 'ready' end,
-      r.queue, r.name, r.correlation_id, r.trace, r.key, coalesce(r.breakers, '{}'), coalesce(r.payload, 'null')${rare ? rareColumns.from : ""}`;
+      r.queue, r.name, r.correlation_id, r.trace, r.key, coalesce(r.breakers, '{}'), coalesce(r.payload, 'null'),
+      ${gateOfReady(table, "r.queue")}${rare ? rareColumns.from : ""}`;
 }
 
 const rareColumns = {

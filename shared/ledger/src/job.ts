@@ -95,10 +95,12 @@ export interface EnqueueResult {
   readonly id: string;
   /** `false`: the id or key was known, and nothing was written. */
   readonly created: boolean;
-  /** State of the job when the statement ran. Only a `ready` job is worth a message. */
+  /** State of the job when the statement ran. Only a `ready` job that does not wait is worth a message. */
   readonly state: JobState;
   /** Its unique key was held: what was done with it. The id is the holder's. */
   readonly deduplicated?: Deduplicated;
+  /** Its queue is governed: when it is ready it waits in the ledger until a dispatcher lets it go. */
+  readonly waits?: true;
 }
 
 /** A job in the hands of a worker. */

@@ -8,6 +8,7 @@ import type { Delayed } from "./delayed.ts";
 import type { EventLedger } from "./events/events.ts";
 import type { Flows } from "./flows/flows.ts";
 import type { ClaimedJob, EnqueueResult, JobError, JobRecord, NewJob, SendableJob } from "./job.ts";
+import type { Limits } from "./limits/limits.ts";
 import type { Settled, Settlement } from "./outcome.ts";
 import type { Maintained } from "./partitions.ts";
 import type { SentJob } from "./release.ts";
@@ -116,6 +117,8 @@ export interface Ledger extends AsyncDisposable {
 
   /** Events that are not sent yet, were handled, or died. */
   readonly events: EventLedger;
+  /** Policies of queues: limits, order, fairness, priorities, pauses. */
+  readonly limits: Limits;
 
   /** Keeps a message that the broker gave up on, once, and has its jobs that are still ready sent again. */
   recordDeadLetter(letter: DeadLetter): Promise<RecordedDeadLetter>;

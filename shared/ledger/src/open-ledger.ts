@@ -12,6 +12,7 @@ import { createFlows } from "./flows/flows.ts";
 import { createFollowUps, type FollowUp, type FollowUps } from "./follow-ups.ts";
 import { createInstruments } from "./instruments.ts";
 import type { Ledger } from "./ledger.ts";
+import { createLimits } from "./limits/limits.ts";
 import type { LedgerLog, LedgerMetrics } from "./log.ts";
 import { checkSchema } from "./migrations.ts";
 import { newId as freshId } from "./new-id.ts";
@@ -150,6 +151,8 @@ export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
     releaseHeld: (request) => undone(() => breakers.release(request)),
 
     events: createEventLedger(database, table, again, onBatch),
+    limits: createLimits({ database, table, again }),
+
     recordDeadLetter: (letter) => repeatable(() => deadLetters.record(letter)),
     deadLettersOf: (ids) => repeatable(() => deadLetters.countOf(ids)),
     condemn: (ids, verdict) => undone(() => deadLetters.condemn(ids, verdict)),

@@ -1,4 +1,5 @@
 import type { Database, Row } from "./database.ts";
+import { gateOfReady, onItsWay } from "./gate.ts";
 import type { SendableJob } from "./job.ts";
 import { byIdOnly, type TableName } from "./sql.ts";
 
@@ -37,7 +38,14 @@ export function sendable(row: Row): SendableJob {
 export function createRelease(database: Database, table: TableName): Release {
   const statements = releaseStatements(table);
   return {
-    takeDue: async ({ limit }) => (await database.run(statements.due, [limit])).map(sendable),
+    takeDue: async ({ limit }) => {
+      for (;;) {
+        const due = await database.run(statements.due, [limit]);
+        const direct = due.filter((row) => row["gate"] === 0);
+        // a whole round of governed jobs, which now wait for their release: look on
+        if (direct.length > 0 || due.length < limit) return direct.map(sendable);
+      }
+    },
     takeUnsent: async ({ limit }) => (await database.run(statements.unsent, [limit])).map(sendable),
     takeLost: async ({ queue, sentForMs, limit }) =>
       (await database.run(statements.lost, [queue, sentForMs, limit])).map(sendable),
@@ -63,22 +71,22 @@ export function createRelease(database: Database, table: TableName): Release {
 function releaseStatements(table: TableName) {
   const jobs = table("jobs");
   // In the order in which they were due; at the same time, in that of their ids.
-  const take = (picked: string): string => `with picked as (${picked}),
+  const take = (picked: string, change = ""): string => `with picked as (${picked}),
     taken as (
-      update ${jobs}
-      set state = 'ready', sent_at = null, send_after = clock_timestamp() + ${sendLease}
-      where id = any (array(select id from picked))
-      returning id, queue, name, attempt, run_at
+      update ${jobs} j
+      set sent_at = null, send_after = clock_timestamp() + ${sendLease}${change}
+      where j.id = any (array(select id from picked))
+      returning j.id, j.queue, j.name, j.attempt, j.run_at, j.gate
     )
-    select id, queue, name, attempt from taken order by run_at, id`;
+    select id, queue, name, attempt, gate from taken order by run_at, id`;
 
   // Hops from queue to queue, one index entry each, instead of reading the backlog.
   const oldest = `oldest as (
-      (select queue, run_at from ${jobs} where state = 'ready' and held_by is null order by queue, run_at limit 1)
+      (select queue, run_at from ${jobs} where state = 'ready' and held_by is null and ${onItsWay("")} order by queue, run_at limit 1)
       union all
       select next.queue, next.run_at from oldest cross join lateral (
         select queue, run_at from ${jobs}
-        where state = 'ready' and held_by is null and queue > oldest.queue order by queue, run_at limit 1
+        where state = 'ready' and held_by is null and ${onItsWay("")} and queue > oldest.queue order by queue, run_at limit 1
       ) next
     )`;
 
@@ -86,22 +94,25 @@ function releaseStatements(table: TableName) {
     // Several dispatchers share the work: locked rows are another's. Index: jobs_due (run_at, id).
     due: {
       name: "warren_take_due",
-      text: take(`select id from ${jobs}
+      text: take(
+        `select id from ${jobs}
         where state in ('scheduled', 'retrying') and run_at <= statement_timestamp()
-        order by run_at, id limit $1 for update skip locked`),
+        order by run_at, id limit $1 for update skip locked`,
+        `, state = 'ready', gate = ${gateOfReady(table, "j.queue", "j.gate")}`,
+      ),
     },
     // Index: jobs_unsent (send_after).
     unsent: {
       name: "warren_take_unsent",
       text: take(`select id from ${jobs}
-        where state = 'ready' and held_by is null and sent_at is null and send_after <= statement_timestamp()
+        where state = 'ready' and held_by is null and sent_at is null and ${onItsWay("")} and send_after <= statement_timestamp()
         order by send_after limit $1 for update skip locked`),
     },
     // Index: jobs_ready (queue, run_at): those that have been due the longest were sent the longest ago.
     lost: {
       name: "warren_take_lost",
       text: take(`select id from ${jobs}
-        where state = 'ready' and held_by is null and queue = $1
+        where state = 'ready' and held_by is null and ${onItsWay("")} and queue = $1
           and sent_at <= statement_timestamp() - $2::double precision * interval '1 millisecond'
         order by run_at limit $3 for update skip locked`),
     },
@@ -114,7 +125,7 @@ function releaseStatements(table: TableName) {
           cross join lateral (
             select j.id from ${jobs} j
             where j.id = sent.id and j.attempt = sent.attempt
-              and ${byIdOnly("j.state")} = 'ready' and j.held_by is null and j.sent_at is null
+              and ${byIdOnly("j.state")} = 'ready' and j.held_by is null and j.sent_at is null and ${onItsWay("j.")}
             for update
           ) j
         )

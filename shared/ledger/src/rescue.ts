@@ -1,5 +1,6 @@
 import type { Database } from "./database.ts";
 import { type FollowUps, finishedColumns } from "./follow-ups.ts";
+import { gateOfReturned } from "./gate.ts";
 import { appendErrorSql, archiveSql } from "./history.ts";
 import type { SendableJob } from "./job.ts";
 import { sendable } from "./release.ts";
@@ -24,6 +25,8 @@ export type Expired =
       readonly expired: true;
       /** Ready again, to be published by the caller within 10 s. */
       readonly rescued: readonly SendableJob[];
+      /** Jobs of governed queues, which wait for another release. */
+      readonly waiting: readonly string[];
       /** Stalled once too often: dead, with the reason `JOB_STALLED`. */
       readonly dead: readonly string[];
     };
@@ -65,13 +68,15 @@ export function createRescue({ database, table, followUps }: RescueOptions): Res
         if (!(await endLease(run, table, { id, as: "expired", beatSeq }))) return undefined;
         const { rows } = await run(rescue, [id]);
         const dead = rows.filter((row) => row["dead"] === true);
-        return { rows, dead, finished: await followUps.finished(run, dead) };
+        const back = rows.filter((row) => row["dead"] !== true);
+        return { back, dead, finished: await followUps.finished(run, dead) };
       });
       if (expired === undefined) return { expired: false };
       await followUps.committed(expired.finished);
       return {
         expired: true,
-        rescued: expired.rows.filter((row) => row["dead"] !== true).map(sendable),
+        rescued: expired.back.filter((row) => row["gate"] === 0).map(sendable),
+        waiting: expired.back.filter((row) => row["gate"] !== 0).map((row) => String(row["id"])),
         dead: expired.dead.map((row) => String(row["id"])),
       };
     },
@@ -104,9 +109,9 @@ function rescueSql(table: TableName): string {
   freed as (
     update ${table("jobs")}
     set state = 'ready', worker_id = null, stalls = stalls + 1, excused = excused + 1, sent_at = null,
-      send_after = clock_timestamp() + interval '10 seconds',
+      send_after = clock_timestamp() + interval '10 seconds', gate = ${gateOfReturned(table, "")},
       errors = ${appendErrorSql("errors", error, "attempt")}
     where id = any (array(select id from lost where not over))
   )
-  select ${finishedColumns}, attempt, over as dead, 'dead' as state, 'JOB_STALLED' as reason from lost order by id`;
+  select ${finishedColumns}, attempt, gate, over as dead, 'dead' as state, 'JOB_STALLED' as reason from lost order by id`;
 }

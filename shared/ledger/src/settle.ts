@@ -3,6 +3,7 @@ import { createBatcher, type OnBatch } from "./batcher.ts";
 import type { Database } from "./database.ts";
 import { FencedError, LedgerDataError, mayBeOneItem } from "./errors.ts";
 import { type FollowUps, finishedColumns } from "./follow-ups.ts";
+import { gateOfReturned } from "./gate.ts";
 import { appendErrorSql, archiveSql } from "./history.ts";
 import type { Settled, Settlement } from "./outcome.ts";
 import { byIdOnly, type RunSql, type Statement, type TableName } from "./sql.ts";
@@ -245,6 +246,7 @@ function settleStatements(table: TableName): {
       excused = j.excused + case when f.kind = 'retrying' then 0 else 1 end,
       errors = f.errors,
       probe = j.probe and f.kind = 'returned',
+      gate = ${gateOfReturned(table, "j.")},
       settled = j.attempt, worker_id = null, sent_at = null, send_after = clock_timestamp()
     from (
       select id, kind, delay_ms, breaker,

@@ -1,4 +1,5 @@
 import type { Database } from "./database.ts";
+import { gateOfReturned } from "./gate.ts";
 import type { RunSql, TableName } from "./sql.ts";
 
 export interface NewWorker {
@@ -105,6 +106,7 @@ const handBackSql = (table: TableName): string => `with mine as (
     select id from ${table("jobs")} where worker_id = $1 and state = 'running' order by id for update
   )
   update ${table("jobs")}
-  set state = 'ready', worker_id = null, excused = excused + 1, sent_at = null, send_after = clock_timestamp()
+  set state = 'ready', worker_id = null, excused = excused + 1, sent_at = null, send_after = clock_timestamp(),
+    gate = ${gateOfReturned(table, "")}
   where id = any (array(select id from mine))
   returning id`;

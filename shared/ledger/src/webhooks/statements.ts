@@ -91,8 +91,11 @@ export function acceptStatement(table: TableName): Statement {
     ${insertJobs(table, { rare: false })}
     from ${jobInput}
     where r.request in (select q.ordinal from request q join fresh f on f.request_id = q.id)
+    returning id, gate
   )
-  select request_id from fresh`,
+  select request_id, null as waiting from fresh
+  union all
+  select null, id from enqueued where gate <> 0`,
   };
 }
 

@@ -122,7 +122,9 @@ export function createWebhookStore(options: WebhookStoreOptions): WebhookStore {
     const rows = await within(deadlineMs, ledger.run(accepting, values));
     const fresh = new Set(rows.map((row) => row["request_id"]));
     const isFresh = ({ row }: Entry): boolean => fresh.has(row.request.id);
-    const ready = entries.flatMap((entry) => (isFresh(entry) ? entry.jobs : []));
+    // jobs of governed queues wait in the ledger, and nobody is to hear of them
+    const waiting = new Set(rows.flatMap((row) => row["waiting"] ?? []));
+    const ready = entries.flatMap((entry) => (isFresh(entry) ? entry.jobs.filter(({ id }) => !waiting.has(id)) : []));
     if (ready.length > 0) onJobs(ready.map(({ id, job }) => ({ id, queue: job.queue })));
     return entries.map((entry): Acceptance => (isFresh(entry) ? "accepted" : "duplicate"));
   }
