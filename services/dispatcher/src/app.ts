@@ -8,6 +8,7 @@ import type { DispatcherConfig } from "./config.ts";
 import { createDeadLetters } from "./dead-letters.ts";
 import { followFlows, stopFlows } from "./flows.ts";
 import { measureQueues } from "./gauges.ts";
+import { createGovernor } from "./govern.ts";
 import { createLoop, type Found, type Loop } from "./loop.ts";
 import { findLost } from "./lost.ts";
 import { relayOutbox } from "./outbox.ts";
@@ -64,6 +65,8 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   const queues = createKnownQueues(session, (queue) => deadLetters.watch(queue));
   const sender = createSender({ publisher, ledger, queues, log, metrics, newId });
 
+  const governor = createGovernor({ ledger, session, sender, log, metrics });
+
   /** Queues of living workers and of waiting jobs; a queue stays known as long as this process lives. */
   async function learnQueues(): Promise<Found> {
     const [ready, workers] = await Promise.all([ledger.readyQueues(), ledger.beats()]);
@@ -74,6 +77,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   async function upkeep(): Promise<Found> {
     const retentionDays = config.WARREN_RETENTION_DAYS;
     const done = await ledger.maintainPartitions({ retentionDays });
+    await ledger.limits.sweep();
     const inboxSwept = await ledger.events.inbox.sweep({ retentionDays });
     log.info({ ...done, inboxSwept }, "history maintained");
     return "idle";
@@ -85,6 +89,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   const loops: readonly Loop[] = [
     loop("due", poll, releaseDue({ ledger, session, sender })),
     loop("unsent", poll, releaseUnsent({ ledger, session, sender })),
+    loop("govern", poll, governor.step),
     loop("outbox", poll, relayOutbox({ ledger, session, publisher, log, metrics })),
     loop("schedules", schedulesMs, fireSchedules({ ledger, session, sender, log, metrics })),
     loop("rescue", rescueMs, rescueWorkers({ ledger, sender, log, metrics, rule: leaseRule })),
@@ -100,6 +105,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
 
   async function dispose(): Promise<void> {
     await Promise.all(loops.map((one) => one.stop()));
+    await governor[Symbol.asyncDispose]();
     await deadLetters[Symbol.asyncDispose]();
     await publisher[Symbol.asyncDispose]();
   }

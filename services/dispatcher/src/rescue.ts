@@ -45,11 +45,15 @@ export function rescueWorkers(options: RescueOptions): () => Promise<Found> {
     for (const worker of expired) {
       const outcome = await ledger.expireWorker(worker);
       if (!outcome.expired) continue;
-      const { rescued, dead } = outcome;
+      const { rescued, waiting, dead } = outcome;
       expiredWorkers.inc({});
       if (rescued.length > 0) stalled.inc({ outcome: "sent_again" }, rescued.length);
+      if (waiting.length > 0) stalled.inc({ outcome: "waits_again" }, waiting.length);
       if (dead.length > 0) stalled.inc({ outcome: "dead" }, dead.length);
-      log.error({ workerId: worker.id, rescued: rescued.length, dead }, "a worker is dead; its jobs go to others");
+      log.error(
+        { workerId: worker.id, rescued: rescued.length, waiting: waiting.length, dead },
+        "a worker is dead; its jobs go to others",
+      );
       await sender.send(rescued, "rescued");
     }
     return "idle";

@@ -4,7 +4,8 @@ import type { Logger, Metrics } from "@warren/observability";
 import type { KnownQueues } from "./queues.ts";
 
 /** Why a job is sent, as a metric label. */
-export type SendReason = "due" | "unsent" | "lost" | "rescued" | "probe" | "released" | "flow" | "scheduled";
+export type SendReason =
+  "due" | "unsent" | "lost" | "rescued" | "probe" | "released" | "governed" | "flow" | "scheduled";
 
 /** Publishes ready jobs that the ledger gave to this dispatcher. */
 export interface Sender {
@@ -13,6 +14,8 @@ export interface Sender {
    * again when the ledger's send lease of 10 s is over.
    */
   send(jobs: readonly SendableJob[], reason: SendReason): Promise<void>;
+  /** The same without the marks; answers what the broker has. For jobs that most likely start before a mark could be made. */
+  publish(jobs: readonly SendableJob[], reason: SendReason): Promise<readonly SentJob[]>;
 }
 
 export interface SenderOptions {
@@ -37,7 +40,11 @@ export function createSender({ publisher, ledger, queues, log, metrics, newId }:
     labels: ["queue", "reason"],
   });
 
-  async function publish(queue: string, jobs: readonly SendableJob[], reason: SendReason): Promise<readonly SentJob[]> {
+  async function publishBundle(
+    queue: string,
+    jobs: readonly SendableJob[],
+    reason: SendReason,
+  ): Promise<readonly SentJob[]> {
     try {
       await publisher.publish({
         exchange: jobsExchange,
@@ -61,17 +68,23 @@ export function createSender({ publisher, ledger, queues, log, metrics, newId }:
       log.error({ queue, jobs: jobs.length, err: error }, "queue not declared; its jobs are not published");
       return [];
     }
-    const messages = bundles(jobs).map((bundle) => publish(queue, bundle, reason));
+    const messages = bundles(jobs).map((bundle) => publishBundle(queue, bundle, reason));
     return (await Promise.all(messages)).flat();
   }
 
+  async function publish(jobs: readonly SendableJob[], reason: SendReason): Promise<readonly SentJob[]> {
+    const byQueue = Map.groupBy(jobs, ({ queue }) => queue);
+    const published = await Promise.all([...byQueue].map(([queue, own]) => sendQueue(queue, own, reason)));
+    return published.flat();
+  }
+
   return {
+    publish,
     async send(jobs, reason) {
       if (jobs.length === 0) return;
-      const byQueue = Map.groupBy(jobs, ({ queue }) => queue);
-      const published = await Promise.all([...byQueue].map(([queue, own]) => sendQueue(queue, own, reason)));
+      const published = await publish(jobs, reason);
       try {
-        await ledger.confirmSent(published.flat());
+        await ledger.confirmSent(published);
       } catch (error) {
         log.warn({ err: error }, "sent jobs not marked; they may be published twice, and run once");
       }

@@ -1,3 +1,4 @@
+import { gateOfReady } from "./gate.ts";
 import { insertJobs, type JobRow, jobInput, jobRowJson } from "./job-insert.ts";
 import type { TableName } from "./sql.ts";
 
@@ -75,7 +76,8 @@ export function uniqueStatements(table: TableName) {
           when not i.restart or j.state = 'blocked' then j.state
           when i.starts_at > clock_timestamp() then 'scheduled'
           else 'ready'
-        end
+        end,
+        gate = case when i.restart then ${gateOfReady(table, "j.queue", "j.gate")} else j.gate end
       from timed i
       where j.id = i.holder
       returning j.id, j.state`,

@@ -143,7 +143,7 @@ export async function insertNodes(
          definition text, queue text, payload_form text, breakers text[], compensation jsonb
        )
      )
-     select id, queue, name, attempt from jobs where state = 'ready' and gate <> 1`,
+     select id, queue, name, attempt from jobs where state = 'ready' and gate = 0`,
     [`[${jobs.join(",")}]`, JSON.stringify(nodes), flowId],
   );
   return answer.rows.map((row) => ({

@@ -1,4 +1,5 @@
 import type { Row } from "../database.ts";
+import { gateOfReady } from "../gate.ts";
 import type { SendableJob } from "../job.ts";
 import { byIdOnly, type TableName } from "../sql.ts";
 
@@ -53,7 +54,7 @@ export const unblockCtes = (table: TableName, { changed, grace }: { changed: str
   unblocked as (
     update ${table("jobs")} j
     set state = case when f.run_at > statement_timestamp() then 'scheduled' else 'ready' end,
-      run_at = f.run_at, sent_at = null,
+      run_at = f.run_at, sent_at = null, gate = ${gateOfReady(table, "j.queue", "j.gate")},
       send_after = statement_timestamp()
         + case when j.attempt = 0 then ${grace} else 0 end * interval '1 millisecond'
     from free f
@@ -72,7 +73,7 @@ export const skippableSql = (table: TableName, changed: string): string => `
 
 /** A row of `unblocked` that somebody should publish, or undefined. */
 export function readyJob(row: Row): SendableJob | undefined {
-  if (row["state"] !== "ready" || Number(row["gate"]) === 1) return undefined;
+  if (row["state"] !== "ready" || row["gate"] !== 0) return undefined;
   return {
     id: String(row["id"]),
     queue: String(row["queue"]),

@@ -45,7 +45,7 @@ export interface Limits {
   resume(queue: string, scope: PauseScope): Promise<void>;
   changePriority(id: string, priority: number): Promise<PriorityChanged>;
 
-  /** Queues in which jobs wait for their release. Reads one index entry a queue. */
+  /** Governed queues, and others in which jobs still wait for their release. Reads one index entry a queue. */
   waiting(): Promise<readonly WaitingQueue[]>;
   /** Releases what the policy lets go now, at most `limit` jobs. */
   release(request: { readonly queue: string; readonly limit: number }): Promise<Round>;
@@ -82,7 +82,7 @@ export function createLimits({ database, table, again: { repeatable, undone } }:
   // Counts up to $1 entries a queue, and hops over its levels of priority. Index: jobs_waiting, jobs_released.
   const lineUp = {
     name: "warren_waiting_lines",
-    text: `select q.queue, least($1, w.jobs) as jobs, l.oldest_ms, r.released
+    text: `select q.queue, w.jobs, l.oldest_ms, r.released
       from ${table("queue_policies")} q
       cross join lateral (
         select count(*)::int as jobs from (
@@ -110,7 +110,7 @@ export function createLimits({ database, table, again: { repeatable, undone } }:
   };
 
   return {
-    list: () => repeatable(policies.list),
+    list: () => repeatable(() => policies.list()),
     get: (queue) => repeatable(() => policies.get(queue)),
     change: (queue, change) => repeatable(() => policies.change(queue, change)),
     declare: (queue, policy) => repeatable(() => policies.declare(queue, policy)),
@@ -128,7 +128,7 @@ export function createLimits({ database, table, again: { repeatable, undone } }:
           : { kind: "finished", state: row["state"] as FinishedState };
       }),
 
-    waiting: () => repeatable(turns.waiting),
+    waiting: () => repeatable(() => turns.waiting()),
     release: (request) => undone(() => turns.release(request)),
     free: (request) => undone(() => turns.free(request)),
     lines: async (most) =>

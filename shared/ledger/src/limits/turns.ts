@@ -9,11 +9,12 @@ import { type Room, roomOf } from "./room.ts";
 import { takeStarts } from "./starts-sql.ts";
 import { lockTurn } from "./turn.ts";
 
-/** A queue in which jobs wait for their release. */
+/** A queue that is governed, or in which jobs wait for their release. */
 export interface WaitingQueue {
   readonly queue: string;
   /** `false`: its policy is gone, and whatever waits may go. */
   readonly governed: boolean;
+  readonly waits: boolean;
   readonly paused: boolean;
 }
 
@@ -25,7 +26,7 @@ export interface Round {
    * `more`: look again at once. `filled`: all that may go now has gone. `blocked`: jobs wait for limits or workers. `taken`: another
    * dispatcher has this queue's turn.
    */
-  readonly then: "more" | "filled" | "blocked" | "taken";
+  readonly outcome: "more" | "filled" | "blocked" | "taken";
   /** When a limit is known to have room again. */
   readonly nextMs: number | undefined;
 }
@@ -56,13 +57,14 @@ export function createTurns(database: Database, table: TableName): Turns {
 
   async function round(run: RunSql, queue: string, limit: number): Promise<Round> {
     const seen = await prepareRound(run, queue);
-    if (seen === undefined) return { jobs: [], then: "taken", nextMs: undefined };
+    if (seen === undefined) return { jobs: [], outcome: "taken", nextMs: undefined };
     const sinceMs = Number(seen["now_ms"]) - Number(seen["governed_at_ms"]);
-    if (seen["governed"] !== true || seen["paused"] === true) return { jobs: [], then: "blocked", nextMs: undefined };
+    if (seen["governed"] !== true || seen["paused"] === true)
+      return { jobs: [], outcome: "blocked", nextMs: undefined };
     const policy = policyOf(seen);
     if (countsRunning(policy, seen)) {
       if (sinceMs < adoptingMs) await run(sql.adopt, [queue]);
-      if (sinceMs < settlingMs) return { jobs: [], then: "blocked", nextMs: settlingMs - sinceMs };
+      if (sinceMs < settlingMs) return { jobs: [], outcome: "blocked", nextMs: settlingMs - sinceMs };
     }
     const shape = shapeOf(policy, seen);
     if (seen["set_aside"] === true) await run(sql.restore, [queue, shape.strict, seen["paused_jobs"]]);
@@ -70,14 +72,14 @@ export function createTurns(database: Database, table: TableName): Turns {
     const room = roomOf(sightOf(seen, policy, starts));
     const wanted = Math.min(limit, room.jobs);
     if (wanted === 0 && starts.length === 0 && Number(seen["outstanding"]) === Number(seen["released"])) {
-      return { jobs: [], then: "blocked", nextMs: room.nextTokenMs };
+      return { jobs: [], outcome: "blocked", nextMs: room.nextTokenMs };
     }
     const chosen =
       wanted === 0 ? undefined : (await run(sql.choose(shape), valuesOf(queue, wanted, policy, seen, shape))).rows[0];
     const jobs = jobsOf(chosen, queue);
     const resumes = chosen !== undefined && Number(chosen["hops"]) >= mostHops && Number(chosen["found"]) < wanted;
     await run(sql.keep, [queue, ...keptOf(seen, room, jobs.length, chosen, resumes)]);
-    return { jobs, then: thenOf(jobs.length, wanted, limit, chosen, resumes), nextMs: nextOf(room, chosen) };
+    return { jobs, outcome: outcomeOf(jobs.length, wanted, limit, chosen, resumes), nextMs: nextOf(room, chosen) };
   }
 
   async function startsOf(run: RunSql, queue: string, { keyRate }: QueuePolicy) {
@@ -91,6 +93,7 @@ export function createTurns(database: Database, table: TableName): Turns {
       (await database.run(sql.waiting, [])).map((row) => ({
         queue: String(row["queue"]),
         governed: row["governed"] === true,
+        waits: row["waits"] === true,
         paused: row["paused"] === true,
       })),
     release: ({ queue, limit }) => database.transaction((run) => round(run, queue, limit)),
@@ -179,7 +182,13 @@ function keptOf(seen: Row, { bucket, flow }: Room, jobs: number, chosen: Row | u
   ];
 }
 
-function thenOf(jobs: number, wanted: number, limit: number, chosen: Row | undefined, resumes: boolean): Round["then"] {
+function outcomeOf(
+  jobs: number,
+  wanted: number,
+  limit: number,
+  chosen: Row | undefined,
+  resumes: boolean,
+): Round["outcome"] {
   if (resumes || Number(chosen?.["aside"] ?? 0) > 0 || (jobs > 0 && jobs === limit)) return "more";
   return jobs > 0 && wanted > 0 ? "filled" : "blocked";
 }
@@ -188,6 +197,8 @@ function nextOf({ nextTokenMs }: Room, chosen: Row | undefined): number | undefi
   const keyMs = chosen?.["wait_ms"];
   return nextTokenMs ?? (typeof keyMs === "number" ? keyMs : undefined);
 }
+
+const milliseconds = (column: string): string => `extract(epoch from ${column})::float8 * 1000`;
 
 function turnsSql(table: TableName) {
   const jobs = table("jobs");
@@ -199,7 +210,6 @@ function turnsSql(table: TableName) {
         select queue from ${jobs} where ${where} and queue > ${name}.queue order by queue limit 1
       ) next
     )`;
-  const milliseconds = (column: string): string => `extract(epoch from ${column})::float8 * 1000`;
   const choices = new Map<string, Statement>();
 
   return {
@@ -207,9 +217,10 @@ function turnsSql(table: TableName) {
     waiting: {
       name: "warren_waiting_queues",
       text: `with recursive ${hop("lined", waiting(""))}, ${hop("aside", "gate = 4")}
-        select q.queue, coalesce(p.governed, false) as governed, coalesce(p.paused, false) as paused
-        from (select queue from lined union select queue from aside) q left join ${policies} p on p.queue = q.queue
-        order by q.queue`,
+        select queue, coalesce(p.governed, false) as governed, q.queue is not null as waits, coalesce(p.paused, false) as paused
+        from (select queue from lined union select queue from aside) q
+        full join (select queue, governed, paused from ${policies} where governed) p using (queue)
+        order by queue`,
     },
 
     attempt: lockTurn(table).attempt,

@@ -1,4 +1,4 @@
-import { newId } from "@warren/ledger";
+import { createWebhookStore, newId } from "@warren/ledger";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { govern } from "../support/governed.ts";
 import { aJob, type LedgerWorld, openLedgerWorld } from "../support/ledger-world.ts";
@@ -171,10 +171,32 @@ describe("what ends an attempt", () => {
   });
 });
 
-test("jobs of webhooks and of a caller's transaction wait as well", async () => {
+test("jobs of webhooks and of a caller's transaction wait as well, and nobody is told of them", async () => {
   const { ledger, queue } = await govern(world, { concurrency: 1 });
   const results = await ledger.transaction((run) =>
     ledger.enqueueIn(run, [aJob({ queue }), aJob({ queue, key: newId() })]),
   );
   expect(results.map(({ waits }) => waits)).toEqual([true, true]);
+
+  const told: string[] = [];
+  const store = createWebhookStore({ ledger, newId, onJobs: (jobs) => told.push(...jobs.map((job) => job.queue)) });
+  await store.accept({
+    id: newId(),
+    source: "github",
+    provider: "github",
+    method: "POST",
+    url: "/webhooks/github",
+    rawHeaders: [],
+    peerAddress: undefined,
+    clientAddress: undefined,
+    correlationId: "test",
+    body: Buffer.from("x"),
+    dedupeKey: newId(),
+    eventId: undefined,
+    eventType: undefined,
+    jobs: [aJob({ queue }), aJob({ queue: "direct" })],
+  });
+  expect(told).toEqual(["direct"]);
+  const { rows } = await ledger.query(`select gate from ${ledger.table("jobs")} where queue = $1`, [queue]);
+  expect(rows.map((row) => row["gate"])).toEqual([1, 1, 1]);
 });

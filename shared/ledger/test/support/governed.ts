@@ -7,16 +7,16 @@ export interface Governed {
   readonly queue: string;
   readonly ledger: Ledger;
   readonly worker: string;
-  enqueue(count: number, more?: Partial<NewJob>): Promise<readonly string[]>;
+  readonly enqueue: (count: number, more?: Partial<NewJob>) => Promise<readonly string[]>;
   /** One round of a dispatcher. */
-  release(limit?: number): Promise<Round>;
+  readonly release: (limit?: number) => Promise<Round>;
   /** The ids that one round releases, in order. */
-  releaseIds(limit?: number): Promise<readonly string[]>;
-  claim(ids: readonly string[]): Promise<readonly ClaimedJob[]>;
-  succeed(jobs: readonly ClaimedJob[]): Promise<void>;
+  readonly releaseIds: (limit?: number) => Promise<readonly string[]>;
+  readonly claim: (ids: readonly string[]) => Promise<readonly ClaimedJob[]>;
+  readonly succeed: (jobs: readonly ClaimedJob[]) => Promise<void>;
   /** Releases, claims and finishes, until a round releases nothing; answers the ids in the order of release. */
-  drain(limit?: number): Promise<readonly string[]>;
-  gates(): Promise<Readonly<Record<string, number>>>;
+  readonly drain: (limit?: number) => Promise<readonly string[]>;
+  readonly gates: () => Promise<Readonly<Record<string, number>>>;
 }
 
 /** Sets a policy and lets its settling time be over. `places` is what a living worker of the queue can run at once. */
