@@ -5,7 +5,15 @@ import type { KnownQueues } from "./queues.ts";
 
 /** Why a job is sent, as a metric label. */
 export type SendReason =
-  "due" | "unsent" | "lost" | "rescued" | "probe" | "released" | "governed" | "flow" | "scheduled";
+  | "due"
+  | "unsent"
+  | "lost"
+  | "rescued"
+  | "probe"
+  | "released"
+  | "governed"
+  | "flow"
+  | "scheduled";
 
 /** Publishes ready jobs that the ledger gave to this dispatcher. */
 export interface Sender {
