@@ -243,7 +243,9 @@ export function createWorker(options: WorkerOptions): Worker {
         recycler = startRecycler({
           limits: spreadLimits(recycle, random),
           jobs: () => executor.endedAttempts,
-          crossed: (reason) => void retireFor(reason, recycle),
+          crossed(reason) {
+            retireFor(reason, recycle).catch((error: unknown) => log.fatal({ err: error }, "recycling failed"));
+          },
         });
       }
       log.info({ workerId: lease.id, queues: handlers.queues, concurrency: slots.size }, "worker started");

@@ -1,6 +1,7 @@
 import { waitFor } from "@warren/testing";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { defineJob } from "../src/define.ts";
+import { chain, step } from "../src/flows/define-flow.ts";
 import { handle } from "../src/handle.ts";
 import { handleInThread, type ThreadOptions } from "../src/threads/handle-in-thread.ts";
 import { type Bench, openBench } from "./fixture.ts";
@@ -104,7 +105,7 @@ describe("what a handler says in its thread", () => {
   });
 
   test("logs under the job's ids, and enqueues what it was allowed to", async () => {
-    await threadWorker("talk", { enqueues: [followUp] });
+    await threadWorker("talk", { definitions: [followUp] });
     const { id } = await bench.client.enqueue(work, { n: 5 }, { correlationId: "request-7" });
     const job = await bench.until(id, "succeeded");
     const result = job.result as { id: string; refused: string[] };
@@ -114,6 +115,22 @@ describe("what a handler says in its thread", () => {
     expect(logged("from the thread")).toMatchObject([{ jobId: id, n: 5, correlationId: "request-7", level: "info" }]);
     expect(logged("not to be cloned")).toMatchObject([{ jobId: id, level: "warn" }]);
   });
+});
+
+test("a handler in a thread reads what became of the nodes of its flow before it, and is told where it has none", async () => {
+  await bench.worker([
+    handle(followUp, ({ payload }) => `came from ${payload.from}`),
+    handleInThread(work, file, { threads: 1, export: "flowing", definitions: [followUp] }),
+  ]);
+  const flow = chain("two", [
+    step(followUp, { from: "here" }, { name: "first" }),
+    step(work, { n: 1 }, { name: "second" }),
+  ]);
+  const { jobs } = await bench.client.startFlow(flow);
+  const job = await bench.until(jobs["second"] ?? "", "succeeded");
+  expect(job.result).toEqual({ first: "came from here", parents: ["succeeded"] });
+  const alone = await bench.client.enqueue(work, { n: 2 });
+  expect((await bench.until(alone.id, "succeeded")).result).toBe("FLOW_NONE");
 });
 
 test("a worker that is let go waits for the job in its thread, and then ends the threads", async () => {

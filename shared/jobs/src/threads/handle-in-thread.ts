@@ -4,6 +4,7 @@ import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
 import { MessageChannel } from "node:worker_threads";
 import { z } from "zod";
+import type { EnqueueOptions } from "../client.ts";
 import type { JobDefinition } from "../define.ts";
 import { JobDataError, JobError, JobOptionError, Snoozed } from "../errors.ts";
 import type { HandlerParts, JobHandler } from "../handle.ts";
@@ -14,6 +15,7 @@ import {
   receiveError,
   sendError,
   type ThreadAnswer,
+  type ThreadMethod,
   type ThreadTask,
   type ToThread,
 } from "./protocol.ts";
@@ -24,8 +26,8 @@ export interface ThreadOptions {
   readonly threads?: number;
   /** Which export of the file is the handler. Default `run`. */
   readonly export?: string;
-  /** Definitions that the handler may enqueue. Default none. */
-  readonly enqueues?: readonly JobDefinition[];
+  /** Definitions that the handler names in `job.enqueue` and `job.flow`. Default none. */
+  readonly definitions?: readonly JobDefinition[];
   /** Largest old-generation heap of a thread, in MiB; beyond it the thread dies and the attempt fails. Default: Node's. */
   readonly maxHeapMb?: number;
   /** After so many jobs a thread each, the threads are made anew, without a pause. Default never. */
@@ -35,7 +37,7 @@ export interface ThreadOptions {
 const threadOptions = z.strictObject({
   threads: count.max(1_000).optional(),
   export: z.string().min(1).default("run"),
-  enqueues: z.array(z.unknown()).default([]),
+  definitions: z.array(z.unknown()).default([]),
   maxHeapMb: z.number().int().min(8).max(1_048_576).optional(),
   recycleAfterJobs: count.optional(),
 });
@@ -50,7 +52,7 @@ export function handleInThread(definition: JobDefinition, file: URL, options: Th
   const parsed = parseOptions("handleInThread", threadOptions, options);
   const href = existing(file);
   const { threads = Math.max(1, availableParallelism() - 1), maxHeapMb, recycleAfterJobs } = parsed;
-  const enqueues = options.enqueues ?? [];
+  const definitions = options.definitions ?? [];
   const target = { file: href, exportName: parsed.export };
   const kills = new Map<Attempt, AbortController>();
   let pool: ThreadPool | undefined;
@@ -59,7 +61,7 @@ export function handleInThread(definition: JobDefinition, file: URL, options: Th
     if (pool === undefined) throw new JobError("WORKER_STATE_INVALID", "the handler's worker was not started");
     const kill = new AbortController();
     kills.set(attempt, kill);
-    const line = connect(attempt, enqueues);
+    const line = connect(attempt, definitions);
     try {
       const task: ThreadTask = { kind: "run", ...target, job: factsOf(attempt), port: line.remote };
       const answer = await pool.run(task, { transfer: [line.remote], kill: kill.signal });
@@ -168,8 +170,32 @@ function read(answer: ThreadAnswer, attempt: Attempt): unknown {
   }
 }
 
+type Call = Extract<FromThread, { readonly kind: "call" }>;
+
+function ask(
+  attempt: Attempt,
+  method: ThreadMethod,
+  definition: JobDefinition,
+  given: Call["given"],
+): Promise<unknown> {
+  const [first, second] = given;
+  switch (method) {
+    case "enqueue":
+      // sound: the client parses both like any other
+      return attempt.enqueue(definition, first, second as EnqueueOptions | undefined);
+    case "resultOf":
+      return attempt.flow.resultOf(String(first), definition);
+    case "outcomeOf":
+      return attempt.flow.outcomeOf(String(first), definition);
+    case "parents":
+      return attempt.flow.parents(definition);
+    default:
+      return method satisfies never;
+  }
+}
+
 /** The worker's end of the line to a job in its thread. */
-function connect(attempt: Attempt, enqueues: readonly JobDefinition[]) {
+function connect(attempt: Attempt, definitions: readonly JobDefinition[]) {
   const { port1: local, port2: remote } = new MessageChannel();
   // what comes from the thread belongs to the job's context: correlation id and trace
   const inContext = AsyncLocalStorage.snapshot();
@@ -177,26 +203,18 @@ function connect(attempt: Attempt, enqueues: readonly JobDefinition[]) {
   // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a port has no origin
   const send = (message: ToThread): void => local.postMessage(message);
 
-  async function enqueue({
-    call,
-    definition,
-    payload,
-    options,
-  }: Extract<FromThread, { kind: "enqueue" }>): Promise<void> {
+  async function answer({ call, method, definition, given }: Call): Promise<void> {
     try {
-      const known = enqueues.find(({ name, version }) => name === definition.name && version === definition.version);
+      const known = definitions.find(({ name, version }) => name === definition.name && version === definition.version);
       if (known === undefined) {
         const what = `${definition.name} version ${definition.version}`;
         throw new JobOptionError(
           "JOB_OPTION_INVALID",
-          `a handler in a thread enqueued ${what}: name it in "enqueues"`,
-          {
-            details: { path: "enqueues" },
-          },
+          `a handler in a thread named ${what}: add it to "definitions" of handleInThread`,
+          { details: { path: "definitions" } },
         );
       }
-      const value = await attempt.enqueue(known, payload, options);
-      send({ kind: "answer", call, value });
+      send({ kind: "answer", call, value: await ask(attempt, method, known, given) });
     } catch (error) {
       send({ kind: "failure", call, error: sendError(error) });
     }
@@ -204,7 +222,7 @@ function connect(attempt: Attempt, enqueues: readonly JobDefinition[]) {
 
   function received(message: FromThread): void {
     if (message.kind === "log") attempt.log[message.level](message.fields, message.message);
-    else if (message.kind === "enqueue") void enqueue(message);
+    else if (message.kind === "call") void answer(message);
     else end();
   }
 

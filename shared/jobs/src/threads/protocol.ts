@@ -42,15 +42,19 @@ export type ThreadAnswer =
 export const logLevels = ["trace", "debug", "info", "warn", "error", "fatal"] as const;
 export type LogLevel = (typeof logLevels)[number];
 
+/** What a thread asks of its worker: `job.enqueue`, and what reads the job's flow. Each names a definition. */
+export type ThreadMethod = "enqueue" | "resultOf" | "outcomeOf" | "parents";
+
 /** From the thread, while it works. `end` is the last one. */
 export type FromThread =
   | { readonly kind: "log"; readonly level: LogLevel; readonly fields: object; readonly message: string | undefined }
   | {
-      readonly kind: "enqueue";
+      readonly kind: "call";
       readonly call: number;
+      readonly method: ThreadMethod;
       readonly definition: { readonly name: string; readonly version: number };
-      readonly payload: unknown;
-      readonly options: object | undefined;
+      /** What the method takes beside the definition. */
+      readonly given: readonly unknown[];
     }
   | { readonly kind: "end" };
 

@@ -1,5 +1,6 @@
 import type { Enqueued, EnqueueOptions } from "../client.ts";
 import type { JobDefinition, ParsedPayloadOf, PayloadOf, ResultOf } from "../define.ts";
+import type { JobFlow } from "../flows/job-flow.ts";
 import type { LogLevel, ThreadJobFacts } from "./protocol.ts";
 
 /** Writes through the worker's logger, with the job's ids. */
@@ -18,12 +19,14 @@ export interface ThreadJob<Payload> extends Omit<ThreadJobFacts, "payload"> {
    */
   throwIfAborted(): void;
   readonly log: ThreadLog;
-  /** As `job.enqueue`, for the definitions named in `enqueues`. `tx` cannot be given. */
+  /** As `job.enqueue`, for the definitions named in `definitions`. `tx` cannot be given. */
   enqueue<Definition extends JobDefinition>(
     definition: Definition,
     payload: PayloadOf<Definition>,
     options?: Omit<EnqueueOptions, "tx">,
   ): Promise<Enqueued>;
+  /** As `job.flow`, to read; for the definitions named in `definitions`. Adding and waiting belong to handlers in the worker. */
+  readonly flow: Pick<JobFlow, "resultOf" | "outcomeOf" | "parents">;
 }
 
 /** The type of the function that the file of `handleInThread` exports: `export const run: ThreadHandler<typeof render> = …`. */

@@ -7,6 +7,7 @@ import {
   receiveError,
   sendError,
   type ThreadAnswer,
+  type ThreadMethod,
   type ThreadTask,
   type ToThread,
 } from "./protocol.ts";
@@ -83,6 +84,20 @@ function connect(port: MessagePort, { job: facts }: Extract<ThreadTask, { kind: 
   const send = (message: FromThread): void => port.postMessage(message);
   port.on("message", received);
 
+  /** The worker's answer has the type that the same call has there. */
+  function ask<Answer>(
+    method: ThreadMethod,
+    { name, version }: { readonly name: string; readonly version: number },
+    ...given: readonly unknown[]
+  ): Promise<Answer> {
+    lastCall += 1;
+    const call = lastCall;
+    return new Promise((resolve, reject) => {
+      calls.set(call, { resolve: resolve as (value: unknown) => void, reject });
+      send({ kind: "call", call, method, definition: { name, version }, given });
+    });
+  }
+
   const job: ThreadJob<unknown> = {
     ...facts,
     signal: controller.signal,
@@ -92,14 +107,11 @@ function connect(port: MessagePort, { job: facts }: Extract<ThreadTask, { kind: 
       controller.signal.throwIfAborted();
     },
     log: createLog(send),
-    enqueue(definition, payload, options) {
-      lastCall += 1;
-      const call = lastCall;
-      const { name, version } = definition;
-      return new Promise((resolve, reject) => {
-        calls.set(call, { resolve: resolve as (value: unknown) => void, reject });
-        send({ kind: "enqueue", call, definition: { name, version }, payload, options });
-      });
+    enqueue: (definition, payload, options) => ask("enqueue", definition, payload, options),
+    flow: {
+      resultOf: (node, definition) => ask("resultOf", definition, node),
+      outcomeOf: (node, definition) => ask("outcomeOf", definition, node),
+      parents: (definition) => ask("parents", definition),
     },
   };
   return {
