@@ -4,6 +4,7 @@ import { eventsCodes } from "./codes/events.ts";
 import { flowsCodes } from "./codes/flows.ts";
 import { jobsCodes } from "./codes/jobs.ts";
 import { ledgerCodes } from "./codes/ledger.ts";
+import { payloadsCodes } from "./codes/payloads.ts";
 import { platformCodes } from "./codes/platform.ts";
 import { schedulesCodes } from "./codes/schedules.ts";
 import { webhooksCodes } from "./codes/webhooks.ts";
@@ -22,6 +23,7 @@ export const errorCatalogue = {
   ...deliveriesCodes,
   ...flowsCodes,
   ...schedulesCodes,
+  ...payloadsCodes,
 } as const;
 
 export type ErrorCode = keyof typeof errorCatalogue;

@@ -8,8 +8,11 @@ import type { JobDefinition, PayloadOf } from "./define.ts";
 import { JobOptionError } from "./errors.ts";
 import { createPublish, type Publish } from "./events/publish.ts";
 import { createFlowStarter, type FlowStarter } from "./flows/start.ts";
-import { assertJson, misfit } from "./json.ts";
+import { jsonText, misfit } from "./json.ts";
 import { durationMs, parseOptions } from "./options.ts";
+import { assertSize } from "./payloads/limits.ts";
+import { sealJob, sealJobs } from "./payloads/payload.ts";
+import { type Payloads, staysPlain } from "./payloads/seal.ts";
 import { type UniqueOptions, uniquenessOf, uniqueOptions } from "./unique.ts";
 
 export interface EnqueueOptions {
@@ -57,6 +60,8 @@ export interface ClientOptions {
   readonly source?: string;
   /** The most bytes of an event's data. Default 1 MiB. */
   readonly maxEventBytes?: number;
+  /** Key ring and store, for definitions that encrypt or offload. */
+  readonly payloads?: Payloads;
   /** Default `randomUUID`. */
   readonly newId?: () => string;
 }
@@ -64,8 +69,10 @@ export interface ClientOptions {
 export interface Client extends FlowStarter, AsyncDisposable {
   /**
    * Adds a job. Resolves when the ledger has it; the broker may be down. Concurrent calls share statements.
-   * @throws JobDataError `JOB_PAYLOAD_INVALID` with the path of the field, `JOB_PAYLOAD_UNSERIALISABLE`.
+   * @throws JobDataError `JOB_PAYLOAD_INVALID` with the path of the field, `JOB_PAYLOAD_UNSERIALISABLE`, `JOB_PAYLOAD_TOO_LARGE`,
+   * `JOB_SEARCH_INVALID`.
    * @throws JobOptionError `JOB_OPTION_UNKNOWN`, `JOB_OPTION_INVALID`.
+   * @throws PayloadError `PAYLOAD_KEY_RING_MISSING`, `PAYLOAD_STORE_…` of definitions that encrypt or offload.
    */
   enqueue<Definition extends JobDefinition>(
     definition: Definition,
@@ -85,7 +92,7 @@ export interface Client extends FlowStarter, AsyncDisposable {
    * it was held.
    */
   releaseUnique(definition: JobDefinition, key: string): Promise<boolean>;
-  /** As `prepare`. */
+  /** As `prepare`, for any definition: encrypts and offloads the payload where the definition says so. Throws as `enqueue`. */
   prepare<Definition extends JobDefinition>(
     definition: Definition,
     payload: PayloadOf<Definition>,
@@ -118,7 +125,7 @@ const noOptions: z.output<typeof enqueueOptions> = {};
 
 /** Opens a client: the side of Warren that adds jobs. */
 export function createClient(options: ClientOptions): Client {
-  const { ledger, publisher, log, metrics } = options;
+  const { ledger, publisher, log, metrics, payloads = {} } = options;
   const newId = options.newId ?? randomUUID;
   const announcer =
     publisher === undefined
@@ -177,15 +184,17 @@ export function createClient(options: ClientOptions): Client {
   const sendBy = publisher === undefined ? "dispatcher" : "enqueuer";
   const announce = (jobs: readonly Pick<Announced, "id" | "queue">[]): void =>
     announcer?.announce(jobs.map(({ id, queue }) => ({ id, queue, bundleSize: defaultBundleSize })));
-  const prepareHere: Client["prepare"] = async (definition, payload, given) =>
-    prepare(definition, payload, given, sendBy, newId);
+  const prepareHere: Client["prepare"] = async (definition, payload, given) => {
+    const { job, isPlain } = draft(definition, payload, given, sendBy, newId);
+    return isPlain ? job : sealJob(definition, job, payloads);
+  };
   return {
     ...createFlowStarter({ ledger, sendBy, announce, prepare: prepareHere, newId }),
     prepare: prepareHere,
     async enqueue(definition, payload, given = {}) {
       const { tx } = given;
-      const job = prepare(definition, payload, given, tx === undefined ? sendBy : "dispatcher", newId);
-      const [result] = await write(definition, [job], tx);
+      const { job, isPlain } = draft(definition, payload, given, tx === undefined ? sendBy : "dispatcher", newId);
+      const [result] = await write(definition, [isPlain ? job : await sealJob(definition, job, payloads)], tx);
       if (result === undefined) throw new RangeError("the ledger answered nothing for an enqueued job");
       return result;
     },
@@ -194,10 +203,10 @@ export function createClient(options: ClientOptions): Client {
       const by = tx === undefined ? sendBy : "dispatcher";
       // jobs of one call belong together: they share the caller's correlation id, or one new one
       const correlationId = currentContext()?.correlationId ?? newId();
-      const jobs = items.map(({ payload, ...own }) =>
-        prepare(definition, payload, { correlationId, ...own }, by, newId),
+      const drafts = items.map(({ payload, ...own }) =>
+        draft(definition, payload, { correlationId, ...own }, by, newId),
       );
-      return write(definition, jobs, tx);
+      return write(definition, await sealJobs(definition, drafts, payloads), tx);
     },
     publish: createPublish({
       ledger,
@@ -218,19 +227,40 @@ export function createClient(options: ClientOptions): Client {
 
 /**
  * Validates a payload and makes the row for it, without writing it: for those who put jobs into a statement of their own.
- * @throws JobDataError, JobOptionError as `enqueue`.
+ * @throws JobDataError, JobOptionError as `enqueue`; JobOptionError `JOB_SEALING_REQUIRED` when the payload must be encrypted or
+ * offloaded, which takes a client: `client.prepare`.
  */
 export function prepare<Definition extends JobDefinition>(
+  definition: Definition,
+  payload: PayloadOf<Definition>,
+  given?: EnqueueOptions,
+  sendBy?: NewJob["sendBy"],
+  newId?: () => string,
+): NewJob {
+  const { job, isPlain } = draft(definition, payload, given, sendBy, newId);
+  if (isPlain) return job;
+  throw new JobOptionError("JOB_SEALING_REQUIRED", `prepare: ${definition.name} is encrypted or offloaded here`);
+}
+
+/** A row with its payload still in plain, and whether it may stay so. */
+interface Draft {
+  readonly job: NewJob;
+  readonly isPlain: boolean;
+}
+
+function draft<Definition extends JobDefinition>(
   definition: Definition,
   payload: PayloadOf<Definition>,
   given: EnqueueOptions = {},
   sendBy: NewJob["sendBy"] = "enqueuer",
   newId: () => string = randomUUID,
-): NewJob {
+): Draft {
   const options = Object.keys(given).length === 0 ? noOptions : parseOptions("enqueue", enqueueOptions, given);
   const parsed = definition.payload.safeParse(payload);
   if (!parsed.success) throw misfit(`payload of ${definition.name}`, parsed.error, "JOB_PAYLOAD_INVALID");
-  assertJson(`the payload of ${definition.name}`, payload, "JOB_PAYLOAD_UNSERIALISABLE");
+  const text = jsonText(`the payload of ${definition.name}`, payload, "JOB_PAYLOAD_UNSERIALISABLE");
+  assertSize(definition.name, "payload", text, definition.maxPayloadBytes);
+  const attributes = definition.search?.(parsed.data);
   const unique =
     options.id === undefined || options.unique !== undefined
       ? uniquenessOf(definition.name, definition.unique, options.unique, payload)
@@ -241,7 +271,7 @@ export function prepare<Definition extends JobDefinition>(
     });
   }
   const context = currentContext();
-  return {
+  const job: NewJob = {
     queue: definition.queue,
     name: definition.name,
     version: definition.version,
@@ -257,7 +287,9 @@ export function prepare<Definition extends JobDefinition>(
     ...(options.key === undefined ? {} : { limitKey: options.key }),
     ...(options.priority === undefined ? {} : { priority: options.priority }),
     ...(context?.traceparent === undefined ? {} : { trace: context.traceparent }),
+    ...(attributes === undefined ? {} : { attributes }),
   };
+  return { job, isPlain: staysPlain(definition, text) };
 }
 
 function startOf({ delayMs, at }: { delayMs?: number | undefined; at?: Date | undefined }): JobStart {

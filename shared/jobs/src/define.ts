@@ -3,7 +3,10 @@ import { z } from "zod";
 import { type Backoff, type BackoffOption, parseBackoff } from "./backoff.ts";
 import { JobOptionError } from "./errors.ts";
 import { count, jobName, parseOptions, queueName, timeoutMs } from "./options.ts";
+import { assertSizeOptions, defaultMaxBytes, largestInlineBytes, largestObjectBytes } from "./payloads/limits.ts";
+import { type Attributes, attributesOf, type SearchOption } from "./payloads/search.ts";
 import { assertConsistent, type DefinedUnique, type DefinedUniqueOptions, definedUniqueOptions } from "./unique.ts";
+import { createUpcast, type Upcast, type Upcasters } from "./upcast.ts";
 
 /** Options of a job definition, as written by its author. */
 export interface JobDefinitionOptions<Payload extends z.ZodType, Result extends z.ZodType> {
@@ -41,6 +44,24 @@ export interface JobDefinitionOptions<Payload extends z.ZodType, Result extends 
   readonly breakers?: readonly string[];
   /** The most jobs of this definition that share a message; 1 for long ones, so that they spread evenly over workers. Default 50. */
   readonly bundleSize?: number;
+  /**
+   * How to read payloads of older versions, each to the next: `{ 1: v1 => v2, 2: v2 => v3 }`, without a gap up to `version`. The schema
+   * checks what comes out. Default: only `version` is read.
+   */
+  readonly upcast?: Upcasters;
+  /** The most bytes of JSON, in UTF-8, that a payload may take. Default 256 KiB, at most 64 MiB; more than 1 MiB needs `offloadAboveBytes`. */
+  readonly maxPayloadBytes?: number;
+  /** The same for results. */
+  readonly maxResultBytes?: number;
+  /** Payloads and results of more bytes of JSON than this go to the payload store, at most 1 MiB. Default: none do. */
+  readonly offloadAboveBytes?: number;
+  /** Encrypt payload, result and error texts at rest, whole, with the key ring of client and worker. Default false. */
+  readonly encrypt?: boolean;
+  /**
+   * What the job can be found by: names of top-level fields of the parsed payload, or a function of it. At most 10 strings (200
+   * characters), numbers or booleans. **They are stored in plain**, even when the payload is encrypted. Default none.
+   */
+  readonly search?: SearchOption<z.output<Payload>>;
 }
 
 /** A job definition: parsed, defaults filled in, frozen. Make it with `defineJob`. */
@@ -59,6 +80,14 @@ export interface JobDefinition<Payload extends z.ZodType = z.ZodType, Result ext
   readonly maxClaims: number | undefined;
   readonly breakers: readonly string[];
   readonly bundleSize: number;
+  /** Which versions can be read, and how. */
+  readonly upcast: Upcast;
+  readonly maxPayloadBytes: number;
+  readonly maxResultBytes: number;
+  readonly offloadAboveBytes: number | undefined;
+  readonly encrypt: boolean;
+  /** The searchable fields of a parsed payload. */
+  readonly search: ((payload: unknown) => Attributes | undefined) | undefined;
 }
 
 /** What a caller gives to enqueue this job. */
@@ -88,6 +117,16 @@ const definitionOptions = z.strictObject({
   maxClaims: count.optional(),
   breakers: z.array(z.string().min(1).max(200)).max(20).default([]),
   bundleSize: z.number().int().min(1).max(maxJobsPerMessage).default(50),
+  upcast: z.record(z.string(), z.unknown()).optional(),
+  maxPayloadBytes: z.number().int().positive().max(largestObjectBytes).default(defaultMaxBytes),
+  maxResultBytes: z.number().int().positive().max(largestObjectBytes).default(defaultMaxBytes),
+  offloadAboveBytes: z.number().int().min(0).max(largestInlineBytes).optional(),
+  encrypt: z.boolean().default(false),
+  search: z
+    .union([z.array(z.string().min(1)).min(1).max(10), z.custom<() => never>((value) => typeof value === "function")], {
+      error: "expected names of payload fields (at most 10), or a function",
+    })
+    .optional(),
 });
 
 /**
@@ -107,8 +146,22 @@ export function defineJob<Payload extends z.ZodType, Result extends z.ZodType = 
       { details: { path: "hardTimeoutMs" } },
     );
   }
+  const what = `defineJob ${parsed.name}`;
+  const { search } = options;
+  const sizes = {
+    maxPayloadBytes: parsed.maxPayloadBytes,
+    maxResultBytes: parsed.maxResultBytes,
+    offloadAboveBytes: parsed.offloadAboveBytes,
+  };
+  assertSizeOptions(what, sizes);
   return Object.freeze({
     ...parsed,
+    ...sizes,
+    upcast: createUpcast({ what, version: parsed.version, upcast: options.upcast }),
+    search:
+      search === undefined
+        ? undefined
+        : (payload: unknown) => attributesOf(parsed.name, search as SearchOption<never>, payload),
     payload: options.payload,
     result: options.result,
     unique: parsed.unique,

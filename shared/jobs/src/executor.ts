@@ -1,17 +1,17 @@
 import type { ClaimedJob, Ledger, Settlement } from "@warren/ledger";
 import { type Logger, runWithContext, type Tracing } from "@warren/observability";
-import type { z } from "zod";
+import { createAttemptData, NotStarted } from "./attempt-data.ts";
 import { defaultBackoff } from "./backoff.ts";
 import { type Cap, createCap } from "./caps.ts";
 import type { Client } from "./client.ts";
 import type { Deadlines } from "./deadlines.ts";
-import { JobAbortedError, JobDataError } from "./errors.ts";
+import { JobAbortedError } from "./errors.ts";
 import { createJobFlow } from "./flows/job-flow.ts";
 import type { HandlerTable, JobHandler } from "./handle.ts";
 import type { Instruments, JobInstruments } from "./instruments.ts";
 import { Attempt, type AttemptServices } from "./job.ts";
-import { assertJson, misfit } from "./json.ts";
 import { createJudge } from "./judge.ts";
+import type { Payloads } from "./payloads/seal.ts";
 import { perform } from "./perform.ts";
 import { reportProbe } from "./probe.ts";
 import { report } from "./report.ts";
@@ -33,6 +33,7 @@ export interface ExecutorOptions {
   readonly jobs: readonly JobHandler[];
   /** A job of the queue has left its place. */
   readonly ended: (queue: string) => void;
+  readonly payloads: Payloads;
   readonly log: Logger;
   readonly tracing: Tracing | undefined;
   readonly random: () => number;
@@ -57,6 +58,7 @@ const noDefinition = { backoff: defaultBackoff, maxClaims: undefined };
 
 export function createExecutor(options: ExecutorOptions): Executor {
   const { handlers, ledger, settler, slots, running, deadlines, instruments, log, tracing, random } = options;
+  const data = createAttemptData(options.payloads);
   const judge = createJudge({ deadlines, log, random });
   let abandonedHandlers = 0;
   let averageRunMs = 0;
@@ -78,8 +80,9 @@ export function createExecutor(options: ExecutorOptions): Executor {
         client: options.client,
       }),
     async complete(attempt, tx, result) {
-      checkResult(attempt.name, handlers.find(attempt.name, attempt.version)?.definition.result, result);
-      await ledger.settleIn(tx, settlementOf(attempt, { kind: "succeeded", result }));
+      const handler = handlers.find(attempt.name, attempt.version);
+      const stored = handler === undefined ? result : await data.completed(handler, attempt, result);
+      await ledger.settleIn(tx, settlementOf(attempt, { kind: "succeeded", result: stored }));
     },
   };
 
@@ -93,7 +96,8 @@ export function createExecutor(options: ExecutorOptions): Executor {
     endedAttempts += 1;
     options.ended(claimed.queue);
     slots.give(1);
-    const verdict = await judge(outcome, claimed, handler?.definition ?? noDefinition);
+    const judged = await judge(outcome, attempt.claimed, handler?.definition ?? noDefinition);
+    const verdict = data.guard(handler, attempt, outcome, judged);
     const settled = await settler.settle(settlementOf(attempt, verdict));
     running.remove(attempt);
     // completed in the handler's own transaction, whose commit nobody else here has heard of
@@ -112,13 +116,16 @@ export function createExecutor(options: ExecutorOptions): Executor {
 
   /** A job that this worker cannot run ends, or goes back, without a handler. */
   async function attemptIt(handler: JobHandler | undefined, attempt: Attempt, own: JobInstruments): Promise<Outcome> {
-    const unfit = handler === undefined ? unhandled(attempt) : parsePayload(handler, attempt);
+    let unfit: Outcome | undefined;
+    if (handler === undefined) unfit = unhandled(attempt, handlers.versionsOf(attempt.name));
+    // opening takes time, and so happens under the attempt's limits
+    else if (!data.isSealed(attempt)) unfit = data.parse(handler, attempt);
     if (handler !== undefined && unfit === undefined) {
       const cap = caps.get(handler);
       return cap === undefined ? work(handler, attempt, own) : workWithin(cap, handler, attempt, own);
     }
     running.add({ attempt, giveUp: () => undefined });
-    return unfit ?? unhandled(attempt);
+    return unfit ?? unhandled(attempt, []);
   }
 
   /** Waits for its definition's cap and for its handler, then works. */
@@ -158,7 +165,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
       handler,
       attempt,
       deadlines,
-      call: () => callInContext(handler, attempt),
+      call: () => (data.isSealed(attempt) ? openAndCall(handler, attempt) : callInContext(handler, attempt)),
       abandoned(still) {
         abandonedHandlers += still ? 1 : -1;
         log.warn({ jobId: attempt.id, job: attempt.name }, still ? "handler given up" : "given-up handler has ended");
@@ -171,7 +178,13 @@ export function createExecutor(options: ExecutorOptions): Executor {
     averageOfQueue.set(attempt.queue, averaged(averageOfQueue.get(attempt.queue) ?? 0, ranMs));
     own.ran(ranMs / 1_000);
     if (outcome.kind === "threw" && isHardTimeout(outcome.error)) instruments.hardTimeouts.inc();
-    return outcome.kind === "returned" ? checkReturned(handler, outcome) : outcome;
+    if (outcome.kind === "threw" && outcome.error instanceof NotStarted) return outcome.error.outcome;
+    return outcome.kind === "returned" ? data.take(handler, attempt, outcome) : outcome;
+  }
+
+  async function openAndCall(handler: JobHandler, attempt: Attempt): Promise<unknown> {
+    await data.open(handler, attempt);
+    return callInContext(handler, attempt);
   }
 
   function callInContext(handler: JobHandler, attempt: Attempt): Promise<unknown> {
@@ -222,40 +235,8 @@ function averaged(before: number, ranMs: number): number {
   return before + (ranMs - before) * (before === 0 ? 1 : averageWeight);
 }
 
-function unhandled({ name, version }: Attempt): Outcome {
-  return { kind: "unhandled", name, version };
-}
-
-/** Gives the attempt its payload, or says why it cannot have one. */
-function parsePayload({ definition }: JobHandler, attempt: Attempt): Outcome | undefined {
-  try {
-    const parsed = definition.payload.safeParse(attempt.claimed.payload);
-    if (!parsed.success) {
-      const { code, message } = misfit(`payload of ${definition.name}`, parsed.error, "JOB_PAYLOAD_INVALID");
-      return { kind: "unusable", code, message };
-    }
-    attempt.payload = parsed.data;
-    return undefined;
-  } catch (error) {
-    // the author's own refinement or transform threw
-    return { kind: "threw", error };
-  }
-}
-
-function checkReturned({ definition }: JobHandler, outcome: Extract<Outcome, { kind: "returned" }>): Outcome {
-  try {
-    checkResult(definition.name, definition.result, outcome.result);
-    return outcome;
-  } catch (error) {
-    if (error instanceof JobDataError) return { kind: "unusable", code: error.code, message: error.message };
-    return { kind: "threw", error };
-  }
-}
-
-function checkResult(name: string, schema: z.ZodType | undefined, result: unknown): void {
-  const parsed = schema?.safeParse(result);
-  if (parsed?.success === false) throw misfit(`result of ${name}`, parsed.error, "JOB_RESULT_INVALID");
-  assertJson(`the result of ${name}`, result, "JOB_RESULT_UNSERIALISABLE");
+function unhandled({ name, version }: Attempt, known: readonly number[]): Outcome {
+  return { kind: "unhandled", name, version, known };
 }
 
 function settlementOf(attempt: Attempt, outcome: Verdict): Settlement {

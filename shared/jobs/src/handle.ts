@@ -66,7 +66,10 @@ export function handle<Definition extends JobDefinition>(
 
 /** The handlers of a worker by name and version. */
 export interface HandlerTable {
+  /** The handler of exactly this version, else the newest that has upcasters from it. */
   find(name: string, version: number): JobHandler | undefined;
+  /** The versions of this name that can be handled, ascending. */
+  versionsOf(name: string): readonly number[];
   readonly queues: readonly string[];
 }
 
@@ -87,8 +90,22 @@ export function tabulate(handlers: readonly JobHandler[]): HandlerTable {
       details: { path: "jobs" },
     });
   }
+  const readable = new Map(byName);
+  for (const handler of handlers.toSorted((left, right) => right.definition.version - left.definition.version)) {
+    const { name, upcast } = handler.definition;
+    for (const version of upcast.versions) {
+      const key = keyOf(name, version);
+      if (!readable.has(key)) readable.set(key, handler);
+    }
+  }
   return {
-    find: (name, version) => byName.get(keyOf(name, version)),
+    find: (name, version) => readable.get(keyOf(name, version)),
+    versionsOf(name) {
+      const own = handlers.filter(({ definition }) => definition.name === name);
+      return [...new Set(own.flatMap(({ definition }) => definition.upcast.versions))].sort(
+        (left, right) => left - right,
+      );
+    },
     queues: [...new Set(handlers.map((handler) => handler.definition.queue))],
   };
 }

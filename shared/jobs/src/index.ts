@@ -69,9 +69,30 @@ export type { StartedFlow, StartFlowOptions } from "./flows/start.ts";
 export { type HandleOptions, handle, type JobHandler } from "./handle.ts";
 export { type BatchOptions, type BatchResult, failed, handleBatch, succeeded } from "./handle-batch.ts";
 export type { Job } from "./job.ts";
+export { createPayloadStore, type PayloadStoreOptions } from "./payloads/create-store.ts";
+export { PayloadError, type PayloadErrorCode } from "./payloads/errors.ts";
+export { createKeyRing, type KeyRing, type KeyRingOptions, parseKeyRing } from "./payloads/key-ring.ts";
+export { openPayload, openResult, type StoredPayload, sealPayload } from "./payloads/payload.ts";
+export { type Rotated, type RotateOptions, rotatePayloads } from "./payloads/rotate.ts";
+export type { Payloads } from "./payloads/seal.ts";
+export type { Attributes, SearchOption } from "./payloads/search.ts";
+export { openPayloads, payloadSettings } from "./payloads/settings.ts";
+export type { ObjectPage, PayloadStore, StoredObject } from "./payloads/store.ts";
+export { type SweepOptions, type Swept, sweepPayloads } from "./payloads/sweep.ts";
+export type { Placeholder } from "./payloads/view.ts";
+export { viewJob } from "./payloads/view.ts";
 export type { RecycleReason } from "./recycle.ts";
 export { handleInThread, type ThreadOptions } from "./threads/handle-in-thread.ts";
 export type { ThreadHandler, ThreadJob, ThreadLog } from "./threads/thread-job.ts";
 export type { DefinedUniqueOptions, UniqueOptions } from "./unique.ts";
+export {
+  createUpcast,
+  type Upcast,
+  UpcastError,
+  type Upcaster,
+  type Upcasters,
+  type UpcastOptions,
+  upcastFrom,
+} from "./upcast.ts";
 export { createWorker, type Worker, type WorkerOptions, type WorkerState } from "./worker.ts";
 export type { AutoscaleOptions, RecycleOptions } from "./worker-options.ts";

@@ -59,7 +59,7 @@ export interface AttemptServices {
  * they cost as much as claiming the job.
  */
 export class Attempt implements Job<unknown, unknown> {
-  readonly claimed: ClaimedJob;
+  claimed: ClaimedJob;
   /** Under which id the worker claimed it; a fenced worker goes on under another. */
   readonly workerId: string;
   /** Set once, from the definition's schema, before the handler runs. */
@@ -137,6 +137,11 @@ export class Attempt implements Job<unknown, unknown> {
   get flow(): JobFlow {
     this.#flow ??= this.#services.flow(this);
     return this.#flow;
+  }
+
+  /** Its payload was sealed, and this is what was in it. */
+  reveal(payload: unknown): void {
+    this.claimed = { ...this.claimed, payload };
   }
 
   /** Why the signal aborted, if it did. */

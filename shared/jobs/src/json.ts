@@ -9,29 +9,127 @@ type Invalid = Extract<ErrorCode, "JOB_PAYLOAD_INVALID" | "JOB_RESULT_INVALID" |
 const suspicious = /\\u(?:0000|d[89a-f])/i;
 
 /**
- * Refuses what the ledger could not store.
- * @throws JobDataError with `code` for a cycle, a BigInt, a function where JSON needs a value, U+0000, a lone surrogate.
+ * The value as the ledger will store it, as JSON text; `undefined` is `null`. As JSON does, it leaves out properties whose value is
+ * `undefined`, a function or a symbol; whatever else would be changed or lost on the way is refused.
+ * @throws JobDataError with `code` and `details.path` for a cycle, a BigInt, NaN and Infinity, `undefined` in an array, a Map, a Set and
+ * other objects that JSON writes as `{}`, an invalid Date, U+0000, half of a surrogate pair.
  */
-export function assertJson(what: string, value: unknown, code: Unserialisable): void {
-  if (value === undefined || value === null || typeof value === "boolean") return;
+export function jsonText(what: string, value: unknown, code: Unserialisable): string {
+  if (value === undefined || value === null) return "null";
   let text: string | undefined;
   try {
     text = JSON.stringify(value);
   } catch (error) {
-    const why = error instanceof Error ? (error.message.split("\n")[0] ?? "") : "";
-    throw new JobDataError(code, `${what} cannot be written as JSON: ${why}`, { cause: error });
+    throw unfit(what, code, findLoss(value), error);
   }
-  if (text === undefined) throw new JobDataError(code, `${what} cannot be written as JSON: a ${typeof value}`);
-  if (suspicious.test(text) && holdsUnstorable(JSON.parse(text))) {
-    throw new JobDataError(code, `${what} holds U+0000 or half of a surrogate pair, which Postgres cannot store`);
+  if (text === undefined) throw unfit(what, code, findLoss(value));
+  // each loss leaves one of these in the text; most payloads hold none of them and are looked at no further
+  if (text.includes("null") || text.includes("{}") || suspicious.test(text)) {
+    const loss = findLoss(value);
+    if (loss !== undefined) throw unfit(what, code, loss);
   }
+  return text;
 }
 
-function holdsUnstorable(value: unknown): boolean {
-  if (typeof value === "string") return value.includes("\u0000") || !value.isWellFormed();
-  if (Array.isArray(value)) return value.some(holdsUnstorable);
-  if (typeof value !== "object" || value === null) return false;
-  return Object.entries(value).some(([key, inner]) => holdsUnstorable(key) || holdsUnstorable(inner));
+interface Loss {
+  readonly path: readonly string[];
+  readonly why: string;
+}
+
+function unfit(what: string, code: Unserialisable, loss: Loss | undefined, cause?: unknown): JobDataError {
+  const path = loss?.path.join(".") ?? "";
+  const why = loss?.why ?? (cause instanceof Error ? (cause.message.split("\n")[0] ?? "") : "it is no JSON");
+  return new JobDataError(code, `${what}${path === "" ? "" : `.${path}`} cannot be written as JSON: ${why}`, {
+    details: { path },
+    cause,
+  });
+}
+
+const deepest = 1_000;
+
+/** The first place where JSON would throw, or say something else than the value does. */
+function findLoss(root: unknown): Loss | undefined {
+  const above = new Set<object>();
+
+  function look(given: unknown, path: readonly string[]): Loss | undefined {
+    const value = written(given, path.at(-1) ?? "");
+    switch (typeof value) {
+      case "number":
+        return Number.isFinite(value) ? undefined : { path, why: `${value}, which JSON has no word for` };
+      case "bigint":
+        return { path, why: "a BigInt; give it as a string" };
+      case "string":
+        return unstorable(value)
+          ? { path, why: "U+0000 or half of a surrogate pair, which Postgres cannot store" }
+          : undefined;
+      case "undefined":
+      case "function":
+      case "symbol":
+        return { path, why: `a value of type ${typeof value}` };
+      case "object":
+        return value === null ? lostDate(given, path) : lookInside(value, path);
+      case "boolean":
+        return undefined;
+      default:
+        return undefined;
+    }
+  }
+
+  function lookInside(value: object, path: readonly string[]): Loss | undefined {
+    if (above.has(value)) return { path, why: "a cycle: it holds itself" };
+    if (path.length > deepest) return { path: path.slice(0, 10), why: `nested deeper than ${deepest}` };
+    above.add(value);
+    const loss = Array.isArray(value) ? lookAtItems(value, path) : lookAtProperties(value, path);
+    above.delete(value);
+    return loss;
+  }
+
+  function lookAtItems(items: readonly unknown[], path: readonly string[]): Loss | undefined {
+    for (let index = 0; index < items.length; index += 1) {
+      const loss = look(items[index], [...path, String(index)]);
+      if (loss !== undefined) return loss;
+    }
+    return undefined;
+  }
+
+  function lookAtProperties(value: object, path: readonly string[]): Loss | undefined {
+    const entries = Object.entries(value);
+    if (entries.length === 0 && !isPlain(value)) return { path, why: `a ${nameOf(value)}, which JSON writes as {}` };
+    for (const [key, inner] of entries) {
+      const inside = [...path, key];
+      if (unstorable(key)) return { path: inside, why: "a name that Postgres cannot store" };
+      if (inner === undefined || typeof inner === "function" || typeof inner === "symbol") continue;
+      const loss = look(inner, inside);
+      if (loss !== undefined) return loss;
+    }
+    return undefined;
+  }
+
+  return look(root, []);
+}
+
+/** What JSON.stringify would write in its place. */
+function written(value: unknown, key: string): unknown {
+  if (typeof value !== "object" || value === null || !("toJSON" in value) || typeof value.toJSON !== "function")
+    return value;
+  return (value as { toJSON(key: string): unknown }).toJSON(key);
+}
+
+function lostDate(given: unknown, path: readonly string[]): Loss | undefined {
+  return given instanceof Date ? { path, why: "an invalid Date" } : undefined;
+}
+
+function isPlain(value: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(value);
+  return prototype === null || prototype === Object.prototype || Object.getPrototypeOf(prototype) === null;
+}
+
+function nameOf(value: object): string {
+  return value.constructor?.name ?? "object";
+}
+
+function unstorable(text: string): boolean {
+  return text.includes("\u0000") || !text.isWellFormed();
 }
 
 /** Why the data does not fit, naming the first field: `user.email: Invalid email address`. */

@@ -3,6 +3,7 @@ import type { JobError as JobFailure, Outcome as LedgerOutcome } from "@warren/l
 import { type BackoffRule, backoffDelayMs } from "./backoff.ts";
 import { NonRetryableError, Snoozed } from "./errors.ts";
 import { describeFailure, failure, providerFailure, retryAfterOf } from "./failure.ts";
+import type { PayloadError } from "./payloads/errors.ts";
 
 /** How an attempt ended, as the executor saw it. */
 export type Outcome =
@@ -15,7 +16,15 @@ export type Outcome =
   /** Payload or result cannot be used, now or later. */
   | { readonly kind: "unusable"; readonly code: ErrorCode; readonly message: string }
   /** This worker has no handler for the name and version. */
-  | { readonly kind: "unhandled"; readonly name: string; readonly version: number };
+  | {
+      readonly kind: "unhandled";
+      readonly name: string;
+      readonly version: number;
+      /** The versions of that name that this worker does handle. */
+      readonly known: readonly number[];
+    }
+  /** Its sealed payload could not be opened; the handler was not called. */
+  | { readonly kind: "unopened"; readonly error: PayloadError };
 
 /** What the job's definition and its row say about failing. */
 export interface RetryPolicy {
@@ -63,6 +72,8 @@ export function decide(outcome: Outcome, policy: RetryPolicy, random: () => numb
       return { kind: "dead", reason: outcome.code, error: failure(outcome.code, outcome.message) };
     case "unhandled":
       return decideUnhandled(outcome, policy);
+    case "unopened":
+      return decideUnopened(outcome.error, policy);
     case "threw":
       return decideThrown(outcome.error, policy, random);
     default:
@@ -106,10 +117,26 @@ function retryOrDead(error: JobFailure, policy: RetryPolicy, atLeastMs: number, 
 /** During a deploy old workers meet new jobs: they hand them back for a newer worker, and only after long does the job die. */
 function decideUnhandled(outcome: Extract<Outcome, { kind: "unhandled" }>, policy: RetryPolicy): Verdict {
   if (policy.excused >= maxOffers) {
-    const error = failure("JOB_UNKNOWN", `no worker handles ${outcome.name} version ${outcome.version}`);
+    const { name, version, known } = outcome;
+    const instead = known.length === 0 ? "this one handles no version" : `this one handles ${known.join(", ")}`;
+    const error = failure("JOB_UNKNOWN", `no worker handles ${name} version ${version}; ${instead}`);
     return { kind: "dead", reason: "JOB_UNKNOWN", error };
   }
-  return { kind: "snoozed", delayMs: Math.min(longestOfferDelayMs, 1_000 * 2 ** Math.min(policy.excused, 6)) };
+  return { kind: "snoozed", delayMs: offerDelayMs(policy) };
+}
+
+/**
+ * A payload store that is down delays jobs for as long as it is; what an operator must mend (a key, a lost object) is tried as long as a
+ * job that nobody handles. Either way the handler never ran, and no attempt is lost.
+ */
+function decideUnopened(error: PayloadError, policy: RetryPolicy): Verdict {
+  const described = failure(error.code, error.message);
+  if (!error.retryable && policy.excused >= maxOffers) return { kind: "dead", reason: error.code, error: described };
+  return { kind: "snoozed", delayMs: offerDelayMs(policy), error: described };
+}
+
+function offerDelayMs({ excused }: RetryPolicy): number {
+  return Math.min(longestOfferDelayMs, 1_000 * 2 ** Math.min(excused, 6));
 }
 
 /** What a probe's end says about the breaker it was let through. */

@@ -75,6 +75,7 @@ const workerOptions = z.strictObject({
   log: given,
   metrics: given,
   tracing: z.unknown().optional(),
+  payloads: z.unknown().optional(),
   random: z.unknown().optional(),
   newId: z.unknown().optional(),
 });

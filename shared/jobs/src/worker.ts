@@ -14,6 +14,8 @@ import { createInstruments } from "./instruments.ts";
 import { createIntake } from "./intake.ts";
 import { createLease } from "./lease.ts";
 import { createLoadWatch } from "./load-watch.ts";
+import { assertPayloads } from "./payloads/equipment.ts";
+import type { Payloads } from "./payloads/seal.ts";
 import { type RecycleReason, spreadLimits, startRecycler } from "./recycle.ts";
 import { Running } from "./running.ts";
 import { createSettler } from "./settle.ts";
@@ -44,6 +46,8 @@ export interface WorkerOptions {
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly tracing?: Tracing;
+  /** Key ring and store, for definitions that encrypt or offload. */
+  readonly payloads?: Payloads;
   /** Default `Math.random`. */
   readonly random?: () => number;
   /** Default `randomUUID`. */
@@ -97,6 +101,7 @@ export function createWorker(options: WorkerOptions): Worker {
   const { ledger, session, metrics, tracing, jobs } = options;
   const random = options.random ?? Math.random;
   const newId = options.newId ?? randomUUID;
+  const payloads = assertPayloads(options.jobs, options.payloads);
   const log = options.log.child({ component: "worker" });
   let state: WorkerState = "new";
   let recycler: Disposable | undefined;
@@ -115,7 +120,7 @@ export function createWorker(options: WorkerOptions): Worker {
   });
   const settler = createSettler({ ledger, log, random, onSettled: () => claimer.poke() });
   const publisher = session.publisher();
-  const client = createClient({ ledger, publisher, log, metrics, newId });
+  const client = createClient({ ledger, publisher, log, metrics, payloads, newId });
   const instruments = createInstruments(metrics, {
     busySlots: () => slots.taken,
     freeSlots: () => slots.free,
@@ -158,6 +163,7 @@ export function createWorker(options: WorkerOptions): Worker {
     instruments,
     client,
     jobs,
+    payloads,
     ended: (queue) => room.give(queue, 1),
     log,
     tracing,

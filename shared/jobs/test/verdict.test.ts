@@ -8,6 +8,7 @@ import {
 } from "@warren/resilience";
 import { describe, expect, test } from "vitest";
 import { JobAbortedError, NonRetryableError, Snoozed } from "../src/errors.ts";
+import { PayloadError, type PayloadErrorCode } from "../src/payloads/errors.ts";
 import { decide, judgeProbe, maxOffers, type Outcome, type RetryPolicy } from "../src/verdict.ts";
 
 const where = { provider: "smtp", operation: "send" };
@@ -20,6 +21,7 @@ const first: RetryPolicy = {
   claims: 1,
   maxClaims: Number.POSITIVE_INFINITY,
 };
+const unopened = (code: PayloadErrorCode): Outcome => ({ kind: "unopened", error: new PayloadError(code, "no luck") });
 const threw = (error: unknown): Outcome => ({ kind: "threw", error });
 const half = (): number => 0.5;
 
@@ -119,15 +121,33 @@ describe("decide", () => {
     },
     {
       when: "nobody here handles it",
-      outcome: { kind: "unhandled", name: "x", version: 2 },
+      outcome: { kind: "unhandled", name: "x", version: 2, known: [1, 2] },
       policy: { excused: 3 },
       verdict: { kind: "snoozed", delayMs: 8_000 },
     },
     {
       when: "nobody has handled it for long",
-      outcome: { kind: "unhandled", name: "x", version: 2 },
+      outcome: { kind: "unhandled", name: "x", version: 2, known: [1, 2] },
       policy: { excused: maxOffers },
-      verdict: { kind: "dead", reason: "JOB_UNKNOWN" },
+      verdict: { kind: "dead", reason: "JOB_UNKNOWN", error: { message: expect.stringContaining("handles 1, 2") } },
+    },
+    {
+      when: "its payload is under a key that this worker does not have",
+      outcome: unopened("PAYLOAD_KEY_UNKNOWN"),
+      policy: { excused: 2 },
+      verdict: { kind: "snoozed", delayMs: 4_000, error: { code: "PAYLOAD_KEY_UNKNOWN" } },
+    },
+    {
+      when: "its payload object has been missing for long",
+      outcome: unopened("PAYLOAD_OBJECT_MISSING"),
+      policy: { excused: maxOffers },
+      verdict: { kind: "dead", reason: "PAYLOAD_OBJECT_MISSING", error: { message: "no luck" } },
+    },
+    {
+      when: "the payload store has been down for days",
+      outcome: unopened("PAYLOAD_STORE_UNAVAILABLE"),
+      policy: { excused: 5_000, attempt: 5 },
+      verdict: { kind: "snoozed", delayMs: 60_000 },
     },
     {
       when: "a breaker is open",

@@ -96,12 +96,12 @@ export function createEnqueue({ database, table, newId, onBatch, uniqueJobs }: E
   function rowsOf(jobs: readonly NewJob[]): Call {
     return jobs.map((job) => {
       const id = job.id ?? newId();
-      if (job.unique !== undefined && (job.key !== undefined || job.id !== undefined)) {
+      const known = job.id !== undefined && job.idIsFresh !== true;
+      if (job.unique !== undefined && (job.key !== undefined || known)) {
         throw new LedgerDataError(
           `job "${job.name}": an id of your own and a unique key exclude each other; give one of them`,
         );
       }
-      const known = job.id !== undefined;
       return { id, job, payload: payloadJson(job), name: job.name, key: job.key, known };
     });
   }

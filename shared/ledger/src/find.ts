@@ -2,18 +2,19 @@ import type { Database, Row } from "./database.ts";
 import type { JobRecord, JobState, RecordedError } from "./job.ts";
 import type { TableName } from "./sql.ts";
 
-const shared = `id, queue, name, version, state, payload, errors, attempt, excused, max_attempts, stalls, max_stalls, priority,
+/** The columns of a `JobRecord` that both tables have. */
+export const recordColumns = `id, queue, name, version, state, payload, errors, attempt, excused, max_attempts, stalls, max_stalls, priority,
   job_key, correlation_id, trace, worker_id, created_at, run_at, claimed_at, limit_key, flow_id,
-  schedule, payload_form, attributes, cancel_requested_at, cancel_reason, cancelled_by`;
+  unique_key, schedule, payload_form, attributes, cancel_requested_at, cancel_reason, cancelled_by`;
 
 export function createFind(database: Database, table: TableName): (id: string) => Promise<JobRecord | undefined> {
   // One statement, one snapshot: a job on its way from one table to the other is never missed. Index: primary keys.
   const find = {
     name: "warren_find_job",
-    text: `select ${shared}, held_by, null as reason, null::jsonb as result, null::timestamptz as finished_at
+    text: `select ${recordColumns}, held_by, null as reason, null::jsonb as result, null::timestamptz as finished_at
       from ${table("jobs")} where id = $1
       union all
-      select ${shared}, null, reason, result, finished_at from ${table("jobs_history")} where id = $1`,
+      select ${recordColumns}, null, reason, result, finished_at from ${table("jobs_history")} where id = $1`,
   };
   return async (id) => {
     const [row] = await database.run(find, [id]);
@@ -24,7 +25,7 @@ export function createFind(database: Database, table: TableName): (id: string) =
 const optionalText = (value: unknown): string | undefined => (typeof value === "string" ? value : undefined);
 const optionalDate = (value: unknown): Date | undefined => (value instanceof Date ? value : undefined);
 
-function jobRecord(row: Row): JobRecord {
+export function jobRecord(row: Row): JobRecord {
   return {
     id: String(row["id"]),
     queue: String(row["queue"]),
@@ -48,6 +49,7 @@ function jobRecord(row: Row): JobRecord {
     heldBy: optionalText(row["held_by"]),
     limitKey: optionalText(row["limit_key"]),
     flowId: optionalText(row["flow_id"]),
+    uniqueKey: optionalText(row["unique_key"]),
     schedule: optionalText(row["schedule"]),
     payloadForm: optionalText(row["payload_form"]),
     attributes: (row["attributes"] as JobRecord["attributes"] | null) ?? undefined,

@@ -32,6 +32,7 @@ export type { EventLedger } from "./events/events.ts";
 export type { EventInbox, InboxEntry } from "./events/inbox.ts";
 export type { DeadEvent, DeadEventFilter, DeadEvents } from "./events/letters.ts";
 export { type NewOutboxEvent, type Outbox, type OutboxEvent, outboxLeaseMs } from "./events/outbox.ts";
+export type { JobPage, JobQuery } from "./find-jobs.ts";
 export type {
   AddedNode,
   FailurePolicy,
@@ -90,6 +91,7 @@ export {
 export { type OpenLedgerOptions, openLedger } from "./open-ledger.ts";
 export type { Outcome, Settled, Settlement } from "./outcome.ts";
 export type { Maintained } from "./partitions.ts";
+export type { NamedObject, PayloadRecords, Resealed, SealedJob, SweepTurn } from "./payloads.ts";
 export type { SentJob } from "./release.ts";
 export type { Beat, Expired } from "./rescue.ts";
 export { ScheduleError } from "./schedules/errors.ts";

@@ -66,6 +66,8 @@ export type NewJob = JobStart &
      * Default: a fresh UUIDv7, which costs less. For ids of your own choice use `key`.
      */
     readonly id?: string;
+    /** The id was made for this job just now (`newId`): it cannot be known yet, and nothing is looked up. */
+    readonly idIsFresh?: boolean;
     readonly queue: string;
     /** Name of the job definition. */
     readonly name: string;
@@ -180,6 +182,7 @@ export interface JobRecord {
   /** The key that limits, order and fairness go by. */
   readonly limitKey: string | undefined;
   readonly flowId: string | undefined;
+  readonly uniqueKey: string | undefined;
   readonly schedule: string | undefined;
   readonly payloadForm: string | undefined;
   readonly attributes: Readonly<Record<string, string | number | boolean>> | undefined;

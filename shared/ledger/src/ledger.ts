@@ -11,6 +11,7 @@ import type { ClaimedJob, EnqueueResult, JobError, JobRecord, NewJob, SendableJo
 import type { Limits } from "./limits/limits.ts";
 import type { Settled, Settlement } from "./outcome.ts";
 import type { Maintained } from "./partitions.ts";
+import type { PayloadRecords } from "./payloads.ts";
 import type { SentJob } from "./release.ts";
 import type { Beat, Expired } from "./rescue.ts";
 import type { Schedules } from "./schedules/schedules.ts";
@@ -134,6 +135,8 @@ export interface Ledger extends AsyncDisposable {
     verdict: { readonly reason: string; readonly error: JobError },
   ): Promise<readonly string[]>;
 
+  /** Sealed payloads, objects in the payload store, and search by chosen fields. */
+  readonly payloads: PayloadRecords;
   findJob(id: string): Promise<JobRecord | undefined>;
   /** Cancels a job that is not running. */
   cancel(id: string, reason: string): Promise<Cancelled>;

@@ -17,6 +17,7 @@ import type { LedgerLog, LedgerMetrics } from "./log.ts";
 import { checkSchema } from "./migrations.ts";
 import { newId as freshId } from "./new-id.ts";
 import { maintain } from "./partitions.ts";
+import { createPayloadRecords } from "./payloads.ts";
 import { createRelease } from "./release.ts";
 import { createRescue } from "./rescue.ts";
 import { retrying } from "./retrying.ts";
@@ -161,6 +162,7 @@ export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
     delayed,
     schedules,
     maintainPartitions: ({ retentionDays }) => maintain(database.transaction, table, { retentionDays, daysAhead }),
+    payloads: createPayloadRecords(database, table, repeatable),
     cacheStore: () => ({
       get: (key) => repeatable(() => cache.get(key)),
       set: (key, value, ttlMs) => repeatable(() => cache.set(key, value, ttlMs)),

@@ -6,8 +6,8 @@ export type Outcome =
   | { readonly kind: "retrying"; readonly delayMs: number; readonly error: JobError }
   | { readonly kind: "dead"; readonly reason: string; readonly error: JobError }
   | { readonly kind: "cancelled"; readonly reason: string }
-  /** Later, by the handler's own wish; the attempt does not count. */
-  | { readonly kind: "snoozed"; readonly delayMs: number }
+  /** Later, by the handler's own wish or because it could not begin (`error`); the attempt does not count. */
+  | { readonly kind: "snoozed"; readonly delayMs: number; readonly error?: JobError }
   /** Until the breaker lets it go; the attempt does not count. */
   | { readonly kind: "held"; readonly breaker: string; readonly error: JobError }
   /** The worker gives it back unfinished; the attempt does not count. */

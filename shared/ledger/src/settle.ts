@@ -209,7 +209,7 @@ function settleStatements(table: TableName): {
 } {
   const finished = `kind in ('succeeded', 'dead', 'cancelled')`;
   const withError = appendErrorSql("errors", "error", "attempt");
-  const repeated = `(kind = 'held' and errors -> -1 ->> 'code' is not distinct from error ->> 'code')`;
+  const repeated = `(kind in ('held', 'snoozed') and errors -> -1 ->> 'code' is not distinct from error ->> 'code')`;
 
   // Locks the jobs in id order (the input is sorted, and the lateral join takes it row by row), then touches only those.
   // Index: primary keys. The lateral join and the arrays keep the plan on the primary key, whatever the planner believes.
