@@ -317,6 +317,27 @@ test("resumed with a smaller window, the broker hands out no more than that", as
   await expect(consumer.resume({ prefetch: 0 })).rejects.toMatchObject({ code: "AMQP_OPTION_INVALID" });
 });
 
+test("after a reconnect the window is what it was last, and a quiet consumer stays quiet", async () => {
+  await using at = await opened();
+  await makeQueue(at.session, "q");
+  await fill(at.session, "q", ["1", "2", "3", "4", "5"]);
+  const { consumer, deliveries, nth } = await collect(at, { queue: "q", prefetch: 5 });
+  await nth(5);
+  for (const delivery of deliveries) delivery.ack();
+  await consumer.quiet();
+  await fill(at.session, "q", ["6", "7", "8", "9"]);
+  await reconnected(at);
+  await waitFor(async () => (await at.session.depth("q"))?.messages === 4);
+  expect(deliveries).toHaveLength(5);
+  await consumer.resume({ prefetch: 2 });
+  await nth(7);
+  await reconnected(at);
+  await consumer.consuming({ signal: AbortSignal.timeout(10_000) });
+  await waitFor(async () => (await at.session.depth("q"))?.messages === 2);
+  expect(new Set(names(deliveries.slice(5)))).toEqual(new Set(["6", "7"]));
+  await consumer[Symbol.asyncDispose]();
+});
+
 test("drain waits for the last open message, and what is open at dispose goes back to the queue", async () => {
   await using at = await opened();
   await makeQueue(at.session, "q");
