@@ -3,6 +3,7 @@ import { Command, CommanderError, InvalidArgumentError, Option } from "commander
 import { type DeadEventsOptions, type EventsReplayOptions, eventsDead, eventsReplay } from "./events.ts";
 import { describeFailure, type ExitCode, exitCodes } from "./exit.ts";
 import { jobShow, migrateStatus, migrateUp } from "./ledger.ts";
+import { type LimitFlags, limitsClear, limitsList, limitsPause, limitsSet, type PauseFlags } from "./limits.ts";
 import type { Output, OutputFormat } from "./output.ts";
 import { topologyApply, topologyMigrate, topologyPlan } from "./topology.ts";
 
@@ -90,6 +91,8 @@ function describeProgram(line: CommandLine, finish: (code: ExitCode) => void): C
     .description("all that is known of one job; exit code 4 if it is unknown")
     .action(async (id: string) => finish(await jobShow({ environment, output: output(), id })));
 
+  describeLimits(program, (run) => run({ environment, output: output() }).then(finish));
+
   const events = program.command("events").description("events that subscriptions gave up on");
   events
     .command("dead")
@@ -136,4 +139,46 @@ function names(text: string): readonly string[] {
     .split(",")
     .map((name) => name.trim())
     .filter((name) => name !== "");
+}
+
+/** What every command of limits needs. */
+type LimitsRun = (parts: { readonly environment: Environment; readonly output: Output }) => Promise<ExitCode>;
+
+function describeLimits(program: Command, act: (run: LimitsRun) => Promise<void>): void {
+  const limits = program.command("limits").description("limits and pauses of queues, over all workers, at once");
+  limits
+    .command("list", { isDefault: true })
+    .description("queues that are limited or paused (default)")
+    .action(() => act(limitsList));
+  limits
+    .command("set")
+    .argument("<queue>")
+    .description('change limits; those not named stay, "none" removes')
+    .option("-k, --key <key>", "concurrency and rate of this key alone")
+    .option("-c, --concurrency <count>", "jobs that run at once")
+    .option("-r, --rate <rate>", "starts, such as 10/m or 100/10s")
+    .option("-b, --burst <count>", "starts at once after a rest; default: the rate's count")
+    .option("--key-concurrency <count>", "jobs of one key that run at once")
+    .option("--key-rate <rate>", "starts of each key")
+    .addOption(new Option("--order <order>", "of each key").choices(["strict", "none"]))
+    .addOption(new Option("--fairness <state>", "turns between keys").choices(["on", "none"]))
+    .addOption(new Option("--priority <state>", "priorities overtake").choices(["on", "none"]))
+    .action((queue: string, flags: LimitFlags) => act((parts) => limitsSet({ ...parts, queue, flags })));
+  limits
+    .command("clear")
+    .argument("<queue>")
+    .description("remove all limits of a queue; what is paused stays paused")
+    .action((queue: string) => act((parts) => limitsClear({ ...parts, queue })));
+  for (const [name, paused] of [
+    ["pause", true],
+    ["resume", false],
+  ] as const) {
+    limits
+      .command(name)
+      .argument("<queue>")
+      .description(paused ? "start nothing more of a queue, a job name or a key" : "let it go on")
+      .option("-j, --job <name>", "only jobs of this name")
+      .option("-k, --key <key>", "only jobs of this key")
+      .action((queue: string, flags: PauseFlags) => act((parts) => limitsPause({ ...parts, queue, flags, paused })));
+  }
 }

@@ -161,3 +161,29 @@ test("the queue of a subscription is migrated with its patterns named", async ()
   expect(migrated).toMatchObject({ exitCode: 0, stderr: "" });
   expect(migrated.stdout).toContain("migrated: 1 messages moved");
 });
+
+test("limits are set, shown, paused and cleared, and a wrong one tells what was expected", async () => {
+  await using world = await createWorld();
+  await run(world, "migrate");
+  expect((await run(world, "limits")).stdout).toContain("no queue is limited or paused");
+  const set = await run(world, "limits", "set", "mails", "-c", "5", "-r", "10/m", "-b", "1", "--order", "strict");
+  expect(set).toMatchObject({ exitCode: 0, stderr: "" });
+  await run(world, "limits", "set", "mails", "--key", "acme", "-c", "2");
+  await run(world, "limits", "pause", "mails", "--job", "mail.send");
+  await run(world, "limits", "pause", "mails");
+  const listed = (await run(world, "limits", "list")).stdout;
+  expect(listed).toContain(
+    "mails\tconcurrency 5, rate 10/60000ms burst 1, order strict\tqueue, job mail.send\tacme concurrency 2",
+  );
+  await run(world, "limits", "set", "mails", "-r", "none");
+  await run(world, "limits", "resume", "mails");
+  await run(world, "limits", "clear", "mails");
+  expect((await run(world, "limits")).stdout).toContain("mails\t\tjob mail.send\t");
+  await run(world, "limits", "resume", "mails", "-j", "mail.send");
+  expect(JSON.parse((await run(world, "-o", "json", "limits")).stdout)).toEqual([]);
+
+  const wrong = await run(world, "limits", "set", "mails", "-r", "10/x");
+  expect(wrong.exitCode).toBe(1);
+  expect(wrong.stderr).toMatch(/^error JOB_OPTION_INVALID: .*expected a rate such as "10\/m"[^]*fix: /);
+  expect((await run(world, "limits", "set", "mails", "-c", "many")).stderr).toContain("JOB_OPTION_INVALID");
+});

@@ -81,6 +81,14 @@ export type { ObjectPage, PayloadStore, StoredObject } from "./payloads/store.ts
 export { type SweepOptions, type Swept, sweepPayloads } from "./payloads/sweep.ts";
 export type { Placeholder } from "./payloads/view.ts";
 export { viewJob } from "./payloads/view.ts";
+export {
+  createLimits,
+  type KeyLimitOptions,
+  type PauseOptions,
+  type QueueControl,
+  type QueueLimitOptions,
+} from "./limits.ts";
+export type { RateOption } from "./rate.ts";
 export type { RecycleReason } from "./recycle.ts";
 export { handleInThread, type ThreadOptions } from "./threads/handle-in-thread.ts";
 export type { ThreadHandler, ThreadJob, ThreadLog } from "./threads/thread-job.ts";
