@@ -69,6 +69,13 @@ export type { StartedFlow, StartFlowOptions } from "./flows/start.ts";
 export { type HandleOptions, handle, type JobHandler } from "./handle.ts";
 export { type BatchOptions, type BatchResult, failed, handleBatch, succeeded } from "./handle-batch.ts";
 export type { Job } from "./job.ts";
+export {
+  createLimits,
+  type KeyLimitOptions,
+  type PauseOptions,
+  type QueueControl,
+  type QueueLimitOptions,
+} from "./limits.ts";
 export { createPayloadStore, type PayloadStoreOptions } from "./payloads/create-store.ts";
 export { PayloadError, type PayloadErrorCode } from "./payloads/errors.ts";
 export { createKeyRing, type KeyRing, type KeyRingOptions, parseKeyRing } from "./payloads/key-ring.ts";
@@ -81,13 +88,6 @@ export type { ObjectPage, PayloadStore, StoredObject } from "./payloads/store.ts
 export { type SweepOptions, type Swept, sweepPayloads } from "./payloads/sweep.ts";
 export type { Placeholder } from "./payloads/view.ts";
 export { viewJob } from "./payloads/view.ts";
-export {
-  createLimits,
-  type KeyLimitOptions,
-  type PauseOptions,
-  type QueueControl,
-  type QueueLimitOptions,
-} from "./limits.ts";
 export type { RateOption } from "./rate.ts";
 export type { RecycleReason } from "./recycle.ts";
 export { handleInThread, type ThreadOptions } from "./threads/handle-in-thread.ts";
