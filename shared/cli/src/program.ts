@@ -5,6 +5,7 @@ import { describeFailure, type ExitCode, exitCodes } from "./exit.ts";
 import { jobShow, migrateStatus, migrateUp } from "./ledger.ts";
 import { type LimitFlags, limitsClear, limitsList, limitsPause, limitsSet, type PauseFlags } from "./limits.ts";
 import type { Output, OutputFormat } from "./output.ts";
+import { addScheduleCommands } from "./schedule-commands.ts";
 import { topologyApply, topologyMigrate, topologyPlan } from "./topology.ts";
 
 export interface CommandLine {
@@ -120,6 +121,7 @@ function describeProgram(line: CommandLine, finish: (code: ExitCode) => void): C
     .action(async (options: EventsReplayOptions) =>
       finish(await eventsReplay({ environment, output: output(), ...options })),
     );
+  addScheduleCommands(program, () => ({ environment, output: output() }), finish);
   return program;
 }
 

@@ -1,6 +1,13 @@
 import { randomUUID } from "node:crypto";
 import type { Publisher } from "@warren/amqp";
-import type { EnqueueResult, JobStart, Ledger, NewJob, RunSql } from "@warren/ledger";
+import {
+  type EnqueueResult,
+  type JobStart,
+  type Ledger,
+  type NewJob,
+  occurrencePrefix,
+  type RunSql,
+} from "@warren/ledger";
 import { currentContext, type Logger, type Metrics } from "@warren/observability";
 import { z } from "zod";
 import { type Announced, createAnnouncer } from "./announcer.ts";
@@ -13,6 +20,7 @@ import { durationMs, parseOptions } from "./options.ts";
 import { assertSize } from "./payloads/limits.ts";
 import { sealJob, sealJobs } from "./payloads/payload.ts";
 import { type Payloads, staysPlain } from "./payloads/seal.ts";
+import { createTiming, type DelayedClient, type ScheduleClient } from "./schedules/client.ts";
 import { type UniqueOptions, uniquenessOf, uniqueOptions } from "./unique.ts";
 
 export interface EnqueueOptions {
@@ -44,7 +52,15 @@ export interface EnqueueItem<Payload> extends Omit<EnqueueOptions, "tx"> {
 export interface ClientOptions {
   readonly ledger: Pick<
     Ledger,
-    "enqueue" | "enqueueIn" | "confirmSent" | "transaction" | "events" | "releaseUnique" | "flows"
+    | "enqueue"
+    | "enqueueIn"
+    | "confirmSent"
+    | "transaction"
+    | "events"
+    | "releaseUnique"
+    | "flows"
+    | "delayed"
+    | "schedules"
   >;
   /** Without one, the dispatcher publishes every job and every event. */
   readonly publisher?: Pick<Publisher, "publish">;
@@ -92,6 +108,10 @@ export interface Client extends FlowStarter, AsyncDisposable {
    * it was held.
    */
   releaseUnique(definition: JobDefinition, key: string): Promise<boolean>;
+  /** Jobs that wait for their time: run now, put off, call off. */
+  readonly delayed: DelayedClient;
+  /** What makes jobs by the clock. */
+  readonly schedules: ScheduleClient;
   /** As `prepare`, for any definition: encrypts and offloads the payload where the definition says so. Throws as `enqueue`. */
   prepare<Definition extends JobDefinition>(
     definition: Definition,
@@ -103,7 +123,12 @@ export interface Client extends FlowStarter, AsyncDisposable {
 }
 
 const enqueueOptions = z.strictObject({
-  id: z.string().min(1).max(200).optional(),
+  id: z
+    .string()
+    .min(1)
+    .max(200)
+    .refine((id) => !id.startsWith(occurrencePrefix), `ids that begin with "${occurrencePrefix}" belong to schedules`)
+    .optional(),
   key: z.string().min(1).max(200).optional(),
   unique: uniqueOptions.optional(),
   delayMs: durationMs.optional(),
@@ -190,6 +215,7 @@ export function createClient(options: ClientOptions): Client {
   };
   return {
     ...createFlowStarter({ ledger, sendBy, announce, prepare: prepareHere, newId }),
+    ...createTiming({ ledger, prepare: prepareHere }),
     prepare: prepareHere,
     async enqueue(definition, payload, given = {}) {
       const { tx } = given;

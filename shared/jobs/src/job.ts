@@ -1,4 +1,4 @@
-import type { ClaimedJob, RunSql } from "@warren/ledger";
+import { type ClaimedJob, type RunSql, scheduledFor } from "@warren/ledger";
 import type { Logger } from "@warren/observability";
 import type { Enqueued, EnqueueOptions } from "./client.ts";
 import type { JobDefinition, PayloadOf } from "./define.ts";
@@ -23,6 +23,10 @@ export interface Job<Payload, Result> {
   readonly givenId: string | undefined;
   /** The key given at enqueue that limits, order and fairness go by, if one was. */
   readonly key: string | undefined;
+  /** Name of the schedule that made it, if one did. */
+  readonly schedule: string | undefined;
+  /** The instant that its schedule meant, however late it runs; of a run triggered by hand, when it was triggered. */
+  readonly scheduledFor: Date | undefined;
   /** Aborts with a `JobAbortedError`: `JOB_TIMEOUT`, `JOB_LEASE_LOST`, `JOB_WORKER_STOPPING`. Pass it to whatever you await. */
   readonly signal: AbortSignal;
   /** When the signal aborts for lack of time, by this machine's clock. */
@@ -111,6 +115,12 @@ export class Attempt implements Job<unknown, unknown> {
   }
   get key(): string | undefined {
     return this.claimed.rare.limitKey;
+  }
+  get schedule(): string | undefined {
+    return this.claimed.rare.schedule;
+  }
+  get scheduledFor(): Date | undefined {
+    return this.schedule === undefined ? undefined : scheduledFor(this.claimed.key);
   }
   get deadline(): Date {
     return new Date(this.#startedAt + this.#timeoutMs);

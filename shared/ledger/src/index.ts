@@ -108,7 +108,7 @@ export {
 } from "./schedules/schedule.ts";
 export type { Registered, Schedules } from "./schedules/schedules.ts";
 export type { Upserted } from "./schedules/store.ts";
-export type { WhenOption } from "./schedules/when.ts";
+export { parseWhen, type WhenOption, whenText } from "./schedules/when.ts";
 export { parseSchemaName, type RunSql, type Statement, type TableName, tablesOf } from "./sql.ts";
 export { dedupeRetentionDays } from "./webhooks/dedupe.ts";
 export {

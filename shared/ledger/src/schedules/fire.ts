@@ -96,7 +96,8 @@ export function createFire(options: FireOptions): (request: FireRequest) => Prom
     );
     return wanted.map(({ schedule, job }, index) => {
       const result = results[index];
-      const isNew = result?.created === true && result.state === "ready";
+      // a job of a governed queue waits in the ledger for its turn
+      const isNew = result?.created === true && result.state === "ready" && result.waits !== true;
       return {
         schedule,
         id: result?.id,
