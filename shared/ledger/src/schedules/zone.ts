@@ -11,7 +11,7 @@ export interface Zone {
 }
 
 /** A local date with one offset, or one near a change of the clock: at the instant `changesAt` the offset becomes `after`. */
-export type ZoneDay =
+type ZoneDay =
   | { readonly kind: "even"; readonly offset: number }
   | { readonly kind: "change"; readonly before: number; readonly after: number; readonly changesAt: number };
 
@@ -32,7 +32,7 @@ function openZone(name: string): Zone {
   const offsetAt = offsets(name);
   const days = new Map<number, ZoneDay>();
 
-  /** No zone has changed its clock twice within three days, so at most one change is near a date. */
+  /** At most one change is near a date: of all zones since 1970, none has changed twice within a week. */
   function look(day: number): ZoneDay {
     let low = (day - 1) * dayMs;
     let high = (day + 2) * dayMs;
