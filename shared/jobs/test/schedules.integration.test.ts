@@ -123,7 +123,10 @@ test.for([
 test("a payload that would be encrypted or offloaded is refused: a schedule keeps it in plain, for many jobs", async () => {
   const secret = defineJob({ name: "secret", payload: z.object({ n: z.number() }), encrypt: true });
   const large = defineJob({ name: "large", payload: z.object({ text: z.string() }), offloadAboveBytes: 100 });
-  const refused = expect.objectContaining({ code: "JOB_OPTION_INVALID", message: expect.stringContaining("id to look up") });
+  const refused = expect.objectContaining({
+    code: "JOB_OPTION_INVALID",
+    message: expect.stringContaining("id to look up"),
+  });
   expect(() => defineSchedule({ ...hourly, job: secret })).toThrow(refused);
   expect(() => defineSchedule({ ...hourly, job: large, payload: { text: "x".repeat(200) } })).toThrow(refused);
 });
