@@ -8,6 +8,7 @@ const benches: Readonly<Record<string, () => Promise<{ run(options: BenchOptions
   ingress: () => import("./ingress/bench.ts"),
   jobs: () => import("./jobs/bench.ts"),
   boot: () => import("./boot/bench.ts"),
+  peers: () => import("./peers/bench.ts"),
 };
 
 export interface BenchOptions {
@@ -15,11 +16,13 @@ export interface BenchOptions {
   readonly runs: number;
   /** Scales the work of one run; each bench has a default of its own. */
   readonly count: number | undefined;
+  /** Of `peers`: measure these systems only. */
+  readonly only: readonly string[] | undefined;
 }
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
-  options: { runs: { type: "string", default: "5" }, count: { type: "string" } },
+  options: { runs: { type: "string", default: "5" }, count: { type: "string" }, only: { type: "string" } },
 });
 const load = benches[positionals[0] ?? ""];
 const runs = Number(values.runs);
@@ -28,5 +31,5 @@ if (load === undefined || !(runs >= 1) || (count !== undefined && !(count >= 1))
   console.error(`usage: npm run bench -- ${Object.keys(benches).join("|")} [--runs 5] [--count N]`);
   process.exitCode = 2;
 } else {
-  await (await load()).run({ runs, count });
+  await (await load()).run({ runs, count, only: values.only?.split(",") });
 }
