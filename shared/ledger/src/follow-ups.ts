@@ -32,7 +32,7 @@ export interface FollowUp {
 export const finishedColumns = "id, queue, name, linked, flow_id, unique_key";
 
 /** A row of `finishedColumns`, `state` and `reason`. */
-export function finishedJob(row: Row): FinishedJob {
+function finishedJob(row: Row): FinishedJob {
   return {
     id: String(row["id"]),
     queue: String(row["queue"]),
