@@ -80,7 +80,7 @@ export function parseCron(text: string): Cron {
 }
 
 /** Whether the cron fires on this date. `day` counts from 1 January 1970. Pure. */
-export function dayFits(cron: Cron, day: number): boolean {
+function dayFits(cron: Cron, day: number): boolean {
   const date = new Date(day * dayMs);
   if (!cron.months.has(date.getUTCMonth() + 1)) return false;
   const { monthDays, weekdays: weekDays } = cron;
