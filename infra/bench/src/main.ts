@@ -7,6 +7,7 @@ import { parseArgs } from "node:util";
 const benches: Readonly<Record<string, () => Promise<{ run(options: BenchOptions): Promise<void> }>>> = {
   ingress: () => import("./ingress/bench.ts"),
   jobs: () => import("./jobs/bench.ts"),
+  events: () => import("./events/bench.ts"),
   boot: () => import("./boot/bench.ts"),
   peers: () => import("./peers/bench.ts"),
 };

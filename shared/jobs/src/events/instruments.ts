@@ -8,7 +8,7 @@ import {
 import type { Subscription } from "./subscribe.ts";
 
 /** What became of a delivery, as a metric label. */
-export type HandledOutcome = "handled" | "duplicate" | "retried" | "snoozed" | "dead" | "returned";
+type HandledOutcome = "handled" | "duplicate" | "retried" | "snoozed" | "dead" | "returned";
 
 /** The metrics of one subscription; series are looked up once. */
 export interface SubscriptionInstruments {

@@ -42,7 +42,7 @@ export interface PatternOptions<Schema extends z.ZodType> extends SubscriptionOp
 }
 
 /** How the data of a received event is read: by a schema; or not at all here. */
-export type DataShape = { readonly kind: "schema"; readonly schema: z.ZodType } | { readonly kind: "unhandled" };
+type DataShape = { readonly kind: "schema"; readonly schema: z.ZodType } | { readonly kind: "unhandled" };
 
 /** Which events one service wants, what it does with them, and by which policy; its types hidden. Make it with `subscribe`. */
 export interface Subscription {

@@ -5,7 +5,7 @@ import type { EventHeaders } from "@warren/contracts";
 /** Which attempt of its subscription a delivery is, from 1. Absent on a first delivery. */
 export const attemptHeader = "x-warren-attempt";
 /** The broker's history of the message over all its republications, newest first. */
-export const deathHeader = "x-warren-death";
+const deathHeader = "x-warren-death";
 /** Why a dead event is dead: an error code, and its message. */
 export const reasonHeader = "x-warren-reason";
 export const errorHeader = "x-warren-error";
@@ -123,7 +123,7 @@ export function carriedHeaders(
 }
 
 /** The broker's whole history of a message, newest first. Pure. */
-export function deathsOf(headers: Headers): readonly unknown[] {
+function deathsOf(headers: Headers): readonly unknown[] {
   return [...list(headers["x-death"]), ...list(headers[deathHeader])].slice(0, mostDeaths);
 }
 
