@@ -34,10 +34,11 @@ test("dispatcher processes killed while they relay lose no event", { timeout: 12
     await waitFor(() => seen.size > before, { what: "the relay to begin", intervalMs: 1 });
     await victim.kill();
   }
-  await using _survivor = await dispatcher();
+  await using survivor = await dispatcher();
   // what a victim had taken comes up again when its lease of 10 s is over
   await waitFor(() => seen.size === ids.size, { what: "every event", timeoutMs: 60_000 });
   expect(new Set(seen.keys())).toEqual(ids);
+  expect(survivor.running()).toBe(true);
   const left = async () => (await ledger.query(`select from ${ledger.table("event_outbox")}`, [])).rows.length;
   await waitFor(async () => (await left()) === 0, { timeoutMs: 30_000 });
 });

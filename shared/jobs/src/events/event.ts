@@ -3,7 +3,7 @@ import type { Logger } from "@warren/observability";
 import type { z } from "zod";
 import type { JobAbortedError } from "../errors.ts";
 import type { EventDefinition } from "./define.ts";
-import type { Attributes } from "./wire.ts";
+import { type Attributes, readTime } from "./wire.ts";
 
 /** What a subscriber's handler gets: one delivery of one event. */
 export interface Event<Type extends string = string, Data = unknown> {
@@ -89,7 +89,7 @@ export class ReceivedEvent implements Event {
     return this.attributes.subject;
   }
   get time(): Date | undefined {
-    return this.attributes.time;
+    return readTime(this.attributes.time);
   }
   get attempt(): number {
     return this.attributes.attempt;
