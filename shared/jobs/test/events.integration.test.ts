@@ -270,3 +270,25 @@ test("a handler that does not end in time is told so, and its event goes to anot
   await waitFor(() => attempts.length === 1);
   expect(attempts).toEqual([1]);
 });
+
+test("an event of an older version is brought to the current one, and one that cannot be is dead with a clear code", async () => {
+  const third = defineEvent({
+    type: "orders.created",
+    version: 3,
+    schema: z.object({ id: z.string(), cents: z.number() }),
+    upcast: {
+      1: (old: { orderId: string; total: number }) => ({ id: old.orderId, total: old.total }),
+      2: (old: { id: string; total: number }) => {
+        if (old.total < 0) throw new Error("no negative totals");
+        return { id: old.id, cents: old.total * 100 };
+      },
+    },
+  });
+  const got: unknown[] = [];
+  await bench.subscriber([subscribe(third, retries, ({ data, version }) => void got.push([version, data]))]);
+  await bench.client.publish(orderCreated, { orderId: "o-1", total: 2 });
+  await waitFor(() => got.length === 1);
+  expect(got).toEqual([[1, { id: "o-1", cents: 200 }]]);
+  await bench.client.publish(orderCreated, { orderId: "o-2", total: -1 });
+  expect((await waitFor(() => bench.takeDead())).headers).toMatchObject({ "x-warren-reason": "PAYLOAD_UPCAST_FAILED" });
+});

@@ -262,6 +262,11 @@ test.for<{ what: string; define: () => unknown; path: string; code?: string }>([
   { what: "an empty word", define: () => defineEvent({ type: "orders..x", schema: z.any() }), path: "type" },
   { what: "version 0", define: () => defineEvent({ type: "a", version: 0, schema: z.any() }), path: "version" },
   { what: "no schema", define: () => defineEvent({ type: "a", schema: {} as z.ZodType }), path: "schema" },
+  {
+    what: "an upcaster for a version that is not older",
+    define: () => defineEvent({ type: "a", schema: z.any(), upcast: { 1: (data) => data } }),
+    path: "upcast.1",
+  },
   { what: "a broken pattern", define: () => subscribe("orders.**", options, () => 1), path: "pattern" },
   { what: "no events", define: () => subscribe([], options, () => 1), path: "events" },
   { what: "a name with a dot", define: () => subscribe("a", { ...options, name: "a.b" }, () => 1), path: "name" },

@@ -1,6 +1,7 @@
 import { eventType } from "@warren/contracts";
 import { z } from "zod";
 import { count, parseOptions } from "../options.ts";
+import { createUpcast, type Upcast, type Upcasters } from "../upcast.ts";
 
 /** Options of an event definition, as written by its author. */
 export interface EventDefinitionOptions<Type extends string, Schema extends z.ZodType> {
@@ -10,6 +11,8 @@ export interface EventDefinitionOptions<Type extends string, Schema extends z.Zo
   readonly version?: number;
   /** Shape of the data. It travels as JSON: the schema must accept what `JSON.parse(JSON.stringify(data))` gives. */
   readonly schema: Schema;
+  /** Brings data of older versions to this one, one version a step: `{ 1: (v1) => v2 }`. Default: only this version is read. */
+  readonly upcast?: Upcasters;
   /** A URI of the schema, sent as `cloudEvents_dataschema`. Default none. */
   readonly dataSchema?: string;
 }
@@ -19,6 +22,7 @@ export interface EventDefinition<Type extends string = string, Schema extends z.
   readonly type: Type;
   readonly version: number;
   readonly schema: Schema;
+  readonly upcast: Upcast;
   readonly dataSchema: string | undefined;
 }
 
@@ -29,6 +33,9 @@ const definitionOptions = z.strictObject({
   type: eventType,
   version: count.default(1),
   schema: z.custom<z.ZodType>((value) => value instanceof z.core.$ZodType, "expected a zod schema"),
+  upcast: z
+    .custom<Upcasters>((value) => typeof value === "object" && value !== null, "expected functions by version")
+    .optional(),
   dataSchema: z.string().min(1).max(500).optional(),
 });
 
@@ -39,8 +46,9 @@ const definitionOptions = z.strictObject({
 export function defineEvent<const Type extends string, Schema extends z.ZodType>(
   options: EventDefinitionOptions<Type, Schema>,
 ): EventDefinition<Type, Schema> {
-  const { version, dataSchema } = parseOptions("defineEvent", definitionOptions, options);
-  return Object.freeze({ type: options.type, version, schema: options.schema, dataSchema });
+  const { version, dataSchema, upcast: steps } = parseOptions("defineEvent", definitionOptions, options);
+  const upcast = createUpcast({ what: `event ${options.type}`, version, upcast: steps });
+  return Object.freeze({ type: options.type, version, schema: options.schema, upcast, dataSchema });
 }
 
 /** Whether a topic exchange would route `type` to a binding of `pattern`: `*` is one word, `#` any number of words. Pure. */

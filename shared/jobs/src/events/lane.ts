@@ -151,7 +151,7 @@ export function createLane(options: LaneOptions): Lane {
       return { error: new JobDataError("EVENT_MALFORMED", "the body of the message is not JSON", { cause }) };
     }
     try {
-      const parsed = shape.schema.safeParse(data);
+      const parsed = shape.schema.safeParse(shape.upcast === undefined ? data : shape.upcast(data));
       if (!parsed.success) return { error: misfit(`data of ${type}`, parsed.error, "EVENT_DATA_INVALID") };
       return new ReceivedEvent(id, attributes, parsed.data, services);
     } catch (error) {

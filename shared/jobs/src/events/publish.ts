@@ -183,7 +183,11 @@ export function createPublish(parts: PublishParts): Publish {
 }
 
 /** The data as it travels. @throws JobDataError */
-export function writeData({ type, schema }: EventDefinition, data: unknown, maxBytes: number): string {
+export function writeData(
+  { type, schema }: Pick<EventDefinition, "type" | "schema">,
+  data: unknown,
+  maxBytes: number,
+): string {
   const parsed = schema.safeParse(data);
   if (!parsed.success) throw misfit(`data of ${type}`, parsed.error, "EVENT_DATA_INVALID");
   let body: string | undefined;

@@ -132,12 +132,7 @@ function bodyOf(letter: DeadEvent, { edit, event }: Pick<z.output<typeof replayO
     // what was no JSON may be replaced by what is
     data = undefined;
   }
-  const definition = event ?? {
-    type: letter.type ?? "the event",
-    version: 1,
-    schema: z.unknown(),
-    dataSchema: undefined,
-  };
+  const definition = event ?? { type: letter.type ?? "the event", schema: z.unknown() };
   return Buffer.from(writeData(definition, edit(data, letter), largestBytes));
 }
 

@@ -42,7 +42,14 @@ export interface PatternOptions<Schema extends z.ZodType> extends SubscriptionOp
 }
 
 /** How the data of a received event is read: by a schema; or not at all here. */
-type DataShape = { readonly kind: "schema"; readonly schema: z.ZodType } | { readonly kind: "unhandled" };
+type DataShape =
+  | {
+      readonly kind: "schema";
+      readonly schema: z.ZodType;
+      /** Brings data of an older version to the schema's. @throws UpcastError */
+      readonly upcast?: ((data: unknown) => unknown) | undefined;
+    }
+  | { readonly kind: "unhandled" };
 
 /** Which events one service wants, what it does with them, and by which policy; its types hidden. Make it with `subscribe`. */
 export interface Subscription {
@@ -170,13 +177,15 @@ function byDefinition(definitions: readonly EventDefinition[], schema: z.ZodType
     patterns: [...byType.keys()],
     labelOf: (type) => (byType.has(type) ? type : "other"),
     shapeOf: (type, version) => {
-      const versions = byType.get(type);
+      const versions = byType.get(type) ?? [];
       // a publisher that knows no versions means the only one there is, or the latest
-      const fitting =
-        version === undefined
-          ? versions?.reduce((latest, one) => (one.version > latest.version ? one : latest))
-          : versions?.find((one) => one.version === version);
-      return fitting === undefined ? { kind: "unhandled" } : { kind: "schema", schema: fitting.schema };
+      const [latest] = versions.toSorted((left, right) => right.version - left.version);
+      if (latest === undefined) return { kind: "unhandled" };
+      const exact = version === undefined ? latest : versions.find((one) => one.version === version);
+      if (exact !== undefined) return { kind: "schema", schema: exact.schema };
+      const older = versions.find(({ upcast }) => version !== undefined && upcast.versions.includes(version));
+      if (older === undefined || version === undefined) return { kind: "unhandled" };
+      return { kind: "schema", schema: older.schema, upcast: (data) => older.upcast.apply(version, data) };
     },
   };
 }
