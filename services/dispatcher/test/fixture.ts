@@ -90,7 +90,8 @@ export async function openBench(): Promise<Bench> {
           const job = await ledger.findJob(id);
           return job?.state === state ? job : undefined;
         },
-        { what: `job ${id} to be ${state}`, intervalMs: 10 },
+        // a probe that finds the breaker still open is followed by the next one 10 s later: wait for longer than that
+        { what: `job ${id} to be ${state}`, intervalMs: 10, timeoutMs: 30_000 },
       ),
     depth: async (queue) => (await session.depth(queue))?.messages ?? 0,
     [Symbol.asyncDispose]: () => stack.disposeAsync(),

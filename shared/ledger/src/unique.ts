@@ -2,15 +2,19 @@ import { type Batcher, createBatcher, type OnBatch } from "./batcher.ts";
 import type { Database, Row } from "./database.ts";
 import { LedgerConflictError, mayBeOneItem } from "./errors.ts";
 import type { FollowUp } from "./follow-ups.ts";
-import type { Deduplicated, EnqueueResult, JobState, Uniqueness } from "./job.ts";
+import type { Deduplicated, EnqueueResult, JobState } from "./job.ts";
 import type { JobRow } from "./job-insert.ts";
 import type { RunSql, TableName } from "./sql.ts";
+import { type KeyHolder, meet } from "./unique-conflict.ts";
+import {
+  byKey,
+  type Call,
+  groupsWithoutSharedKeys,
+  hasKey,
+  roundsWithoutSharedKeys,
+  type UniqueRow,
+} from "./unique-rows.ts";
 import { rowsJson, uniqueStatements } from "./unique-sql.ts";
-
-/** A job that holds a unique key of its name, on its way in. */
-type UniqueRow = JobRow & { readonly job: { readonly unique: Uniqueness } };
-
-type Call = readonly JobRow[];
 
 type Answer = { readonly results: readonly EnqueueResult[] } | { readonly error: unknown };
 
@@ -113,7 +117,7 @@ export function createUniqueJobs({ database, table, onBatch }: UniqueOptions): U
         again.push(row);
         continue;
       }
-      const meeting = meet(row.job.unique, holder);
+      const meeting = meet(row.job.unique, keyHolder(holder));
       if (meeting === "take_over") {
         made.add(row);
         changes.push({ row, change: "take_over" });
@@ -190,43 +194,11 @@ interface Change {
   readonly holder?: string;
 }
 
-/** What becomes of a job whose key another one holds. Pure. */
-export function meet(unique: Uniqueness, holder: Row): Deduplicated | "take_over" {
-  const state = holder["state"];
-  // history has dropped it
-  if (state === null) return "take_over";
-  const isUnfinished = state !== "succeeded" && state !== "dead" && state !== "cancelled";
-  const hasStarted = holder["started"] === true;
-  // The time of an expired key is still running here: expired rows were removed before.
-  const holds = holder["until"] === "expired" || (isUnfinished && (holder["until"] === "finished" || !hasStarted));
-  if (!holds) return "take_over";
-  const waits = isUnfinished && !hasStarted;
-  switch (unique.onConflict) {
-    case "ignore":
-      return "ignored";
-    case "replace":
-      return waits ? "replaced" : "ignored";
-    case "extend":
-      return waits ? "extended" : "ignored";
-    case "keep-last":
-      if (waits) return "replaced";
-      return isUnfinished ? "kept" : "ignored";
-    default:
-      return unique.onConflict satisfies never;
-  }
-}
-
-function hasKey(row: JobRow): row is UniqueRow {
-  return row.job.unique !== undefined;
-}
-
-function byKey(a: UniqueRow, b: UniqueRow): number {
-  const [left, right] = [keyOf(a), keyOf(b)];
-  if (left === right) return 0;
-  return left < right ? -1 : 1;
-}
-
-const keyOf = ({ job }: JobRow): string => `${job.name}\n${job.unique?.key ?? ""}`;
+const keyHolder = (row: Row): KeyHolder => ({
+  state: row["state"] as KeyHolder["state"],
+  started: row["started"] === true,
+  until: row["until"] as KeyHolder["until"],
+});
 
 function found(result: EnqueueResult | undefined, row: JobRow): EnqueueResult {
   if (result === undefined) throw new LedgerConflictError(`the job ${row.id} was neither made nor found`);
@@ -235,40 +207,6 @@ function found(result: EnqueueResult | undefined, row: JobRow): EnqueueResult {
 
 const ids = ({ rows }: { readonly rows: readonly Row[] }): Set<string> =>
   new Set(rows.map((row) => String(row["job_id"])));
-
-/** Calls that may share a transaction: a key is in one of them only. A call that repeats a key of its own travels alone. */
-export function groupsWithoutSharedKeys(calls: readonly Call[]): readonly (readonly Call[])[] {
-  const groups: { readonly calls: Call[]; readonly keys: Set<string>; readonly alone: boolean }[] = [];
-  for (const call of calls) {
-    const keys = call.filter(hasKey).map(keyOf);
-    const distinct = new Set(keys);
-    const alone = distinct.size < keys.length;
-    // not before a group that has one of its keys: callers of one process meet each other in their order
-    const from = groups.findLastIndex((group) => !group.keys.isDisjointFrom(distinct)) + 1;
-    const group = alone ? undefined : groups.slice(from).find((one) => !one.alone);
-    if (group === undefined) groups.push({ calls: [call], keys: distinct, alone });
-    else {
-      group.calls.push(call);
-      for (const key of distinct) group.keys.add(key);
-    }
-  }
-  return groups.map((group) => group.calls);
-}
-
-function roundsWithoutSharedKeys(rows: readonly JobRow[]): readonly (readonly JobRow[])[] {
-  const rounds: { readonly rows: JobRow[]; readonly keys: Set<string> }[] = [];
-  for (const row of rows) {
-    const key = hasKey(row) ? keyOf(row) : undefined;
-    const from = key === undefined ? 0 : rounds.findLastIndex((round) => round.keys.has(key)) + 1;
-    const round = rounds[from];
-    if (round === undefined) rounds.push({ rows: [row], keys: new Set(key === undefined ? [] : [key]) });
-    else {
-      round.rows.push(row);
-      if (key !== undefined) round.keys.add(key);
-    }
-  }
-  return rounds.map((round) => round.rows);
-}
 
 const keysJson = (rows: readonly UniqueRow[]): string =>
   JSON.stringify(

@@ -6,7 +6,7 @@ export interface UniqueModel {
   readonly holders: Map<string, { id: string; until: "started" | "finished" }>;
 }
 
-export interface UniqueModelJob {
+interface UniqueModelJob {
   readonly key: string;
   state: "ready" | "running" | "retrying" | "finished";
   started: boolean;
