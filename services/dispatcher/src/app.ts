@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { type AmqpSession, eventsTopology, jobsTopology, mergeTopologies } from "@warren/amqp";
+import { type AmqpSession, controlTopology, eventsTopology, jobsTopology, mergeTopologies } from "@warren/amqp";
 import type { LeaseRule, Ledger } from "@warren/ledger";
 import type { HealthResult, Logger, Metrics } from "@warren/observability";
 import { governBreakers } from "./breakers.ts";
@@ -112,7 +112,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
 
   return {
     async start() {
-      await session.declare(mergeTopologies(jobsTopology({ queues: [] }), eventsTopology()));
+      await session.declare(mergeTopologies(jobsTopology({ queues: [] }), eventsTopology(), controlTopology));
       await deadLetters.watchUnroutable();
       await deadLetters.watchEvents();
       for (const one of loops) one.start();

@@ -1,3 +1,4 @@
+export type { BroadcastBinding, BroadcastMessage, Listener, ListenOptions } from "./broadcast.ts";
 export type { ConnectionState } from "./connection.ts";
 export type { ConsumeOptions, Consumer, ConsumerState } from "./consumer.ts";
 export type { Delivery } from "./delivery.ts";
@@ -20,6 +21,8 @@ export type { AmqpLog } from "./log.ts";
 export type { AmqpMetrics } from "./metrics.ts";
 export { type MigrateQueueOptions, type MigrationResult, type MigrationStep, migrateQueue } from "./migrate.ts";
 export {
+  activityExchange,
+  controlExchange,
   deadEventsQueue,
   deadExchange,
   deadQueue,
@@ -42,6 +45,7 @@ export type { Publisher, PublisherOptions } from "./publisher.ts";
 export { type AmqpSession, openSession, type QueueDepth, type SessionOptions, type SessionState } from "./session.ts";
 export {
   type Binding,
+  controlTopology,
   defaultDeliveryLimit,
   type Exchange,
   type ExchangeBinding,

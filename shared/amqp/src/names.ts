@@ -8,6 +8,11 @@ export const deadExchange = "warren.dead";
 export const unroutableExchange = "warren.unroutable";
 export const unroutableQueue = "warren.unroutable";
 
+/** Fanout exchange of hints to every process: look into the ledger now. */
+export const controlExchange = "warren.control";
+/** Topic exchange of what jobs do, published only while somebody watches; the routing key is `<queue>.<job id>`. */
+export const activityExchange = "warren.activity";
+
 /** Topic exchange of events; the routing key is the event's type. */
 export const eventsExchange = "warren.events";
 /** Topic exchange in front of the retry ladder; the routing key is `<rung>.<service>.<subscription>`. */

@@ -17,6 +17,8 @@ export interface OutgoingMessage {
   readonly contentType?: string | undefined;
   /** Called instead of a rejection when no queue took the message: for facts that need no listener. `publish` then resolves. */
   readonly onUnrouted?: (() => void) | undefined;
+  /** Gone with a restart of the broker: for hints and news that are worth nothing later. Default: persistent. */
+  readonly transient?: boolean | undefined;
   /** From `publish` to the confirm, waiting included. Default: the publisher's `deadlineMs`. */
   readonly deadlineMs?: number | undefined;
 }
@@ -49,7 +51,7 @@ export class Outgoing {
     this.options = {
       messageId: message.messageId,
       mandatory: true,
-      deliveryMode: 2,
+      deliveryMode: message.transient === true ? 1 : 2,
       contentType: message.contentType ?? "application/json",
       headers: message.headers === undefined ? undefined : withoutDeath(message.headers),
       ...(message.correlationId === undefined ? {} : { correlationId: message.correlationId }),

@@ -1,4 +1,5 @@
 import type { Channel, ConfirmChannel } from "amqplib";
+import { Broadcast, type Listener, type ListenOptions } from "./broadcast.ts";
 import { withChannel, withConfirmChannel } from "./channels.ts";
 import { Connection, type ConnectionState } from "./connection.ts";
 import { type ConsumeOptions, type Consumer, ManagedConsumer } from "./consumer.ts";
@@ -50,6 +51,8 @@ export interface AmqpSession extends AsyncDisposable {
   publisher(options?: PublisherOptions): Publisher;
   /** Keeps a subscription alive until it is disposed. Resolves at once; `consumer.consuming()` waits for the broker. */
   consume(options: ConsumeOptions): Promise<Consumer>;
+  /** Hears broadcasts in a queue of its own, which goes with the connection. Never misses one while it is connected; see `Listener`. */
+  listen(options: ListenOptions): Listener;
   /**
    * Asserts now and on every new connection; adds to what was declared before. `pending`: the broker is away, and it will be asserted
    * when it is back. Rejects with `TopologyMismatchError` or `AmqpError` (`AMQP_DECLARE_FAILED`).
@@ -140,6 +143,23 @@ class Session implements AmqpSession {
           instruments: this.#instruments.consumer(options.queue),
           random: this.#options.random,
           now: this.#options.now,
+          topologyReady: () => this.#topology.ready(),
+          mendTopology: () => this.#topology.mend(),
+          onDisposed: (held) => this.#held.delete(held),
+        },
+        options,
+      ),
+    );
+  }
+
+  listen(options: ListenOptions): Listener {
+    this.#refuseClosed();
+    return this.#hold(
+      new Broadcast(
+        {
+          connection: this.#consume,
+          log: this.#options.log,
+          random: this.#options.random,
           topologyReady: () => this.#topology.ready(),
           mendTopology: () => this.#topology.mend(),
           onDisposed: (held) => this.#held.delete(held),

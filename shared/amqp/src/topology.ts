@@ -1,5 +1,14 @@
 import { AmqpError } from "./errors.ts";
-import { deadExchange, deadQueue, jobQueue, jobsExchange, unroutableExchange, unroutableQueue } from "./names.ts";
+import {
+  activityExchange,
+  controlExchange,
+  deadExchange,
+  deadQueue,
+  jobQueue,
+  jobsExchange,
+  unroutableExchange,
+  unroutableQueue,
+} from "./names.ts";
 
 type ArgumentValue = string | number | boolean;
 
@@ -52,6 +61,16 @@ export const deadTopology: Topology = {
   ],
   queues: [{ name: unroutableQueue, arguments: { "x-queue-type": "quorum" } }],
   bindings: [{ exchange: unroutableExchange, queue: unroutableQueue, routingKey: "" }],
+};
+
+/** Broadcasts among processes: hints, and what jobs do. Nobody is bound to them for longer than a connection lasts. */
+export const controlTopology: Topology = {
+  exchanges: [
+    { name: controlExchange, type: "fanout", arguments: {} },
+    { name: activityExchange, type: "topic", arguments: {} },
+  ],
+  queues: [],
+  bindings: [],
 };
 
 export interface JobsTopologyOptions {

@@ -1,4 +1,5 @@
 import { brokerCodes } from "./codes/broker.ts";
+import { controlCodes } from "./codes/control.ts";
 import { deliveriesCodes } from "./codes/deliveries.ts";
 import { eventsCodes } from "./codes/events.ts";
 import { flowsCodes } from "./codes/flows.ts";
@@ -24,6 +25,7 @@ export const errorCatalogue = {
   ...flowsCodes,
   ...schedulesCodes,
   ...payloadsCodes,
+  ...controlCodes,
 } as const;
 
 export type ErrorCode = keyof typeof errorCatalogue;

@@ -31,7 +31,8 @@ export class NonRetryableError extends JobError {
 }
 
 /**
- * The reason with which the signal of an attempt aborts: `JOB_TIMEOUT`, `JOB_HARD_TIMEOUT`, `JOB_LEASE_LOST`, `JOB_WORKER_STOPPING`; of an event:
+ * The reason with which the signal of an attempt aborts: `JOB_TIMEOUT`, `JOB_HARD_TIMEOUT`, `JOB_LEASE_LOST`, `JOB_WORKER_STOPPING`, `JOB_CANCELLED`
+ * (with `details.by` and `details.reason`); of an event:
  * `EVENT_TIMEOUT`, `SUBSCRIBER_STOPPING`.
  */
 export class JobAbortedError extends JobError {
@@ -48,6 +49,7 @@ export type AbortCode = Extract<
   | "JOB_HARD_TIMEOUT"
   | "JOB_LEASE_LOST"
   | "JOB_WORKER_STOPPING"
+  | "JOB_CANCELLED"
   | "EVENT_TIMEOUT"
   | "SUBSCRIBER_STOPPING"
 >;

@@ -4,6 +4,7 @@ import { createAttemptData, NotStarted } from "./attempt-data.ts";
 import { defaultBackoff } from "./backoff.ts";
 import { type Cap, createCap } from "./caps.ts";
 import type { Client } from "./client.ts";
+import { afterCancel } from "./control/cancelling.ts";
 import type { Deadlines } from "./deadlines.ts";
 import { JobAbortedError } from "./errors.ts";
 import { createJobFlow } from "./flows/job-flow.ts";
@@ -92,7 +93,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
     const own = instruments.of(claimed.queue, claimed.name);
     own.waited(Math.max(0, claimed.claimedAt.getTime() - claimed.runAt.getTime()) / 1_000);
 
-    const outcome = await attemptIt(handler, attempt, own);
+    const outcome = afterCancel(await attemptIt(handler, attempt, own), attempt.aborted);
     endedAttempts += 1;
     options.ended(claimed.queue);
     slots.give(1);
@@ -151,7 +152,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
   /** Before its handler: the attempt can be given up like any other, and its limits do not run yet. */
   async function waitBefore(attempt: Attempt, until: Promise<unknown>): Promise<Outcome | undefined> {
     const { promise, resolve } = Promise.withResolvers<Outcome | undefined>();
-    running.add({ attempt, giveUp: resolve });
+    running.add({ attempt, giveUp: resolve, waits: true });
     until.then(
       () => resolve(undefined),
       (error: unknown) => resolve({ kind: "threw", error }),

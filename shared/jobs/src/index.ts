@@ -11,6 +11,8 @@ export {
   type EnqueueOptions,
   prepare,
 } from "./client.ts";
+export { type Control, type ControlOptions, createControl } from "./control/control.ts";
+export type { CancelOptions, DiscardOptions, RetryOptions } from "./control/schemas.ts";
 export {
   defineJob,
   type JobDefinition,

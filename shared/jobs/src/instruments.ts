@@ -5,6 +5,7 @@ export type AttemptOutcome =
   | "succeeded"
   | "retrying"
   | "dead"
+  | "cancelled"
   | "snoozed"
   | "held"
   | "returned"
@@ -39,7 +40,7 @@ export interface WorkerGauges {
   readonly abandonedHandlers: () => number;
 }
 
-const finished: readonly AttemptOutcome[] = ["succeeded", "dead"];
+const finished: readonly AttemptOutcome[] = ["succeeded", "dead", "cancelled"];
 
 export function createInstruments(metrics: Metrics, gauges: WorkerGauges): Instruments {
   const attempts = metrics.counter({

@@ -27,7 +27,7 @@ export interface Job<Payload, Result> {
   readonly schedule: string | undefined;
   /** The instant that its schedule meant, however late it runs; of a run triggered by hand, when it was triggered. */
   readonly scheduledFor: Date | undefined;
-  /** Aborts with a `JobAbortedError`: `JOB_TIMEOUT`, `JOB_LEASE_LOST`, `JOB_WORKER_STOPPING`. Pass it to whatever you await. */
+  /** Aborts with a `JobAbortedError`: `JOB_TIMEOUT`, `JOB_LEASE_LOST`, `JOB_WORKER_STOPPING`, `JOB_CANCELLED`. Pass it to whatever you await. */
   readonly signal: AbortSignal;
   /** When the signal aborts for lack of time, by this machine's clock. */
   readonly deadline: Date;

@@ -1,5 +1,5 @@
 import { hostname } from "node:os";
-import type { Ledger } from "@warren/ledger";
+import type { BeatAnswer, Ledger } from "@warren/ledger";
 import type { Logger } from "@warren/observability";
 import { JobAbortedError } from "./errors.ts";
 import { type Heartbeat, startHeartbeat } from "./heartbeat.ts";
@@ -15,6 +15,8 @@ export interface LeaseOptions {
   readonly newId: () => string;
   /** The worker was taken for dead, and goes on under a new id. */
   readonly renewed: () => void;
+  /** What the ledger answered to a beat. */
+  readonly answered: (answer: BeatAnswer) => void;
   readonly log: Logger;
 }
 
@@ -25,6 +27,8 @@ export interface Lease {
   open(): Promise<void>;
   /** The ledger says that this id's lease is over. */
   lost(id: string): Promise<void>;
+  /** Beats now, to hear what is new. */
+  refresh(): void;
   /** Tells the ledger the present concurrency. Never rejects. */
   resized(): Promise<void>;
   /** Stops beating; whatever still runs under it is handed back. Never rejects. */
@@ -68,10 +72,11 @@ export function createLease(options: LeaseOptions): Lease {
     },
     async open() {
       await register(id);
-      const { heartbeatMs: intervalMs } = options;
-      heartbeat = startHeartbeat({ ledger, workerId: () => id, leaseEnded: lost, log, intervalMs });
+      const { heartbeatMs: intervalMs, answered } = options;
+      heartbeat = startHeartbeat({ ledger, workerId: () => id, leaseEnded: lost, answered, log, intervalMs });
     },
     lost,
+    refresh: () => heartbeat?.soon(),
     async resized() {
       try {
         await ledger.resizeWorker(id, options.concurrency());

@@ -22,7 +22,7 @@ export function report(
     correlationId: attempt.correlationId,
     outcome,
     ...("error" in verdict ? { error: verdict.error } : {}),
-    ...(verdict.kind === "dead" ? { reason: verdict.reason } : {}),
+    ...(verdict.kind === "dead" || verdict.kind === "cancelled" ? { reason: verdict.reason } : {}),
     ...("delayMs" in verdict ? { delayMs: verdict.delayMs } : {}),
   };
   switch (outcome) {
@@ -38,6 +38,9 @@ export function report(
     case "retrying":
     case "abandoned":
       log.warn(facts, "attempt failed");
+      return;
+    case "cancelled":
+      log.info(facts, "job cancelled");
       return;
     case "snoozed":
     case "held":

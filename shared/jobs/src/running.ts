@@ -7,6 +7,8 @@ export interface Open {
   readonly attempt: Attempt;
   /** Ends it with this outcome although its handler still runs; nothing if the handler has ended. */
   readonly giveUp: (outcome: Outcome) => void;
+  /** Its handler was not called yet, so that nobody would notice an aborted signal. */
+  readonly waits?: boolean;
 }
 
 /** The open attempts of this worker. */
@@ -39,6 +41,18 @@ export class Running {
     const picked = [...this.#open.values()].filter(({ attempt }) => which(attempt));
     for (const { attempt } of picked) attempt.abort(reason);
     return picked.length;
+  }
+
+  /** Aborts one attempt; one that has not begun ends at once. Answers whether it is here. */
+  abortOne(id: string, fence: number, reason: JobAbortedError): boolean {
+    for (const { attempt, giveUp, waits } of this.#open.values()) {
+      if (attempt.id !== id || attempt.claimed.attempt !== fence) continue;
+      if (attempt.aborted !== undefined) return true;
+      attempt.abort(reason);
+      if (waits === true) giveUp({ kind: "threw", error: reason });
+      return true;
+    }
+    return false;
   }
 
   giveUpAll(outcome: Outcome): void {

@@ -11,6 +11,8 @@ export type Outcome =
   /** The handler called `job.complete` in its own transaction and returned; only the ledger knows whether that committed. */
   | { readonly kind: "completed" }
   | { readonly kind: "threw"; readonly error: unknown }
+  /** Its signal was aborted because somebody cancelled the job, and it did not succeed all the same. */
+  | { readonly kind: "cancelled"; readonly reason: string; readonly error: unknown }
   /** Its signal was aborted because the worker stops, and it did not finish. */
   | { readonly kind: "stopping" }
   /** Payload or result cannot be used, now or later. */
@@ -42,8 +44,8 @@ export interface RetryPolicy {
   readonly maxClaims: number;
 }
 
-/** What becomes of the job: an outcome of the ledger's `settle`, except `cancelled`, which no handler decides. */
-export type Verdict = Exclude<LedgerOutcome, { readonly kind: "cancelled" }>;
+/** What becomes of the job: an outcome of the ledger's `settle`. */
+export type Verdict = LedgerOutcome;
 
 /** How often a job that no worker handles is offered again: 1 s, 2 s, 4 s … 60 s apart, about 20 minutes in all. */
 export const maxOffers = 25;
@@ -66,6 +68,10 @@ export function decide(outcome: Outcome, policy: RetryPolicy, random: () => numb
         0,
         random,
       );
+    case "cancelled":
+      return outcome.error === undefined
+        ? { kind: "cancelled", reason: outcome.reason }
+        : { kind: "cancelled", reason: outcome.reason, error: describeFailure(outcome.error) };
     case "stopping":
       return { kind: "returned" };
     case "unusable":

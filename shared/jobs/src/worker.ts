@@ -5,6 +5,8 @@ import { type Logger, type Metrics, type Tracing } from "@warren/observability";
 import { createQueueRoom } from "./caps.ts";
 import { createClaimer } from "./claimer.ts";
 import { createClient } from "./client.ts";
+import { abortCancelled } from "./control/cancelling.ts";
+import { openControlChannel } from "./control/control-channel.ts";
 import { createDeadlines } from "./deadlines.ts";
 import { JobAbortedError, JobError } from "./errors.ts";
 import { createExecutor } from "./executor.ts";
@@ -25,7 +27,7 @@ import { type AutoscaleOptions, parseConcurrency, parseWorkerOptions, type Recyc
 
 export interface WorkerOptions {
   readonly ledger: Ledger;
-  readonly session: Pick<AmqpSession, "consume" | "declare" | "depth" | "publisher">;
+  readonly session: Pick<AmqpSession, "consume" | "declare" | "depth" | "listen" | "publisher">;
   /** What this worker handles; it consumes the queues of these definitions. */
   readonly jobs: readonly JobHandler[];
   /**
@@ -106,6 +108,7 @@ export function createWorker(options: WorkerOptions): Worker {
   let state: WorkerState = "new";
   let recycler: Disposable | undefined;
   let stopListening: (() => void) | undefined;
+  let control: AsyncDisposable | undefined;
 
   const room = createQueueRoom(jobs);
   const inbox = new Inbox(createTurns(parsed.weights), room);
@@ -141,6 +144,7 @@ export function createWorker(options: WorkerOptions): Worker {
       instruments.leasesLost.inc();
       claimer.poke();
     },
+    answered: (answer) => abortCancelled(running, answer, () => lease.refresh()),
     log,
   });
   const watch =
@@ -242,6 +246,14 @@ export function createWorker(options: WorkerOptions): Worker {
       await lease.open();
       await session.declare(jobsTopology({ queues: handlers.queues }));
       stopListening = ledger.flows.onReady((jobs) => client.announce(jobs));
+      control = openControlChannel({
+        session,
+        handlers: {
+          listening: () => lease.refresh(),
+          cancel: (workers) => workers.includes(lease.id) && lease.refresh(),
+        },
+        log,
+      });
       await intake.open(handlers.queues);
       watch?.start();
       const { recycle } = parsed;
@@ -300,6 +312,7 @@ export function createWorker(options: WorkerOptions): Worker {
       if (started) await intake.quiet();
       await intake[Symbol.asyncDispose]();
       stopListening?.();
+      await control?.[Symbol.asyncDispose]();
       settler.dispose();
       deadlines.dispose();
       await lease.close();

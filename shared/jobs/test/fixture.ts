@@ -40,7 +40,13 @@ export interface Bench extends AsyncDisposable {
   until(id: string, state: string): Promise<NonNullable<Awaited<ReturnType<Ledger["findJob"]>>>>;
 }
 
-export async function openBench({ amqpUrl }: { readonly amqpUrl?: string } = {}): Promise<Bench> {
+interface BenchOptions {
+  readonly amqpUrl?: string;
+  /** Changes the world's broker URL, to lead it through a proxy. */
+  readonly through?: (amqpUrl: string) => string;
+}
+
+export async function openBench({ amqpUrl, through = (url) => url }: BenchOptions = {}): Promise<Bench> {
   const stack = new AsyncDisposableStack();
   const world = stack.use(await createWorld());
   const log = captureLog();
@@ -50,7 +56,7 @@ export async function openBench({ amqpUrl }: { readonly amqpUrl?: string } = {})
     await openLedger({ connectionString: world.databaseUrl, schema: world.schema, log: log.logger }),
   );
   const session = stack.use(
-    await openSession({ urls: [amqpUrl ?? world.amqpUrl], name: "test", log: log.logger, metrics }),
+    await openSession({ urls: [amqpUrl ?? through(world.amqpUrl)], name: "test", log: log.logger, metrics }),
   );
   const publisher = stack.use(session.publisher());
   const client = stack.use(createClient({ ledger, publisher, log: log.logger, metrics }));

@@ -26,9 +26,6 @@ const kept = [
   "schedule",
   "payload_form",
   "attributes",
-  "cancel_requested_at",
-  "cancel_reason",
-  "cancelled_by",
 ] as const;
 
 /** SQL expressions over the source row, for what the end of a job changes. */
@@ -42,14 +39,22 @@ export interface Ending {
   readonly errors: string;
   readonly settled: string;
   readonly stalls: string;
+  /** Who cancels it just now, and why; without it, what was asked before is kept. */
+  readonly cancel?: { readonly reason: string; readonly by: string };
 }
 
 /** The insert that moves finished jobs into history; the caller deletes them in the same statement. */
 export function archiveSql(table: TableName, ending: Ending): string {
+  const { cancel } = ending;
+  const asked =
+    cancel === undefined
+      ? "cancel_requested_at, cancel_reason, cancelled_by"
+      : `clock_timestamp(), ${cancel.reason}, ${cancel.by}`;
   return `insert into ${table("jobs_history")}
-    (${kept.join(", ")}, finished_at, state, reason, result, errors, settled, stalls)
-  select ${kept.join(", ")}, clock_timestamp(), ${ending.state}, ${ending.reason}, ${ending.result}, ${ending.errors},
-    ${ending.settled}, ${ending.stalls}
+    (${kept.join(", ")}, breakers, cancel_requested_at, cancel_reason, cancelled_by, finished_at, state, reason, result, errors,
+      settled, stalls)
+  select ${kept.join(", ")}, nullif(breakers, '{}'), ${asked}, clock_timestamp(), ${ending.state}, ${ending.reason},
+    ${ending.result}, ${ending.errors}, ${ending.settled}, ${ending.stalls}
   from ${ending.source}
   where ${ending.where}`;
 }

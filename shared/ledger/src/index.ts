@@ -2,6 +2,10 @@ export { type Batcher, type BatcherOptions, createBatcher } from "./batcher.ts";
 export type { Breaker, BreakerReport, BreakerState } from "./breakers.ts";
 export type { CacheStore } from "./cache.ts";
 export type { Cancelled } from "./cancel.ts";
+export type { RetryAnswer, RetryOrder } from "./control/bring-back.ts";
+export type { CancelAnswer } from "./control/cancel.ts";
+export type { ControlLedger } from "./control/control.ts";
+export type { DiscardAnswer } from "./control/discard.ts";
 export type { DeadLetter, RecordedDeadLetter } from "./dead-letters.ts";
 export type { Delayed, WaitingFilter } from "./delayed.ts";
 export {
@@ -121,4 +125,4 @@ export {
   type WebhookStore,
   type WebhookStoreOptions,
 } from "./webhooks/store.ts";
-export type { HeldAttempt, NewWorker } from "./workers.ts";
+export type { BeatAnswer, CancelRequest, HeldAttempt, NewWorker } from "./workers.ts";

@@ -2,6 +2,7 @@ import type pg from "pg";
 import type { Breaker, BreakerReport } from "./breakers.ts";
 import type { CacheStore } from "./cache.ts";
 import type { Cancelled } from "./cancel.ts";
+import type { ControlLedger } from "./control/control.ts";
 import type { Row } from "./database.ts";
 import type { DeadLetter, RecordedDeadLetter } from "./dead-letters.ts";
 import type { Delayed } from "./delayed.ts";
@@ -16,7 +17,7 @@ import type { SentJob } from "./release.ts";
 import type { Beat, Expired } from "./rescue.ts";
 import type { Schedules } from "./schedules/schedules.ts";
 import type { RunSql, Statement, TableName } from "./sql.ts";
-import type { HeldAttempt, NewWorker } from "./workers.ts";
+import type { BeatAnswer, HeldAttempt, NewWorker } from "./workers.ts";
 
 /**
  * The truth about every job, in Postgres. Open it with `openLedger`; every method throws a `LedgerError`:
@@ -62,7 +63,7 @@ export interface Ledger extends AsyncDisposable {
 
   registerWorker(worker: NewWorker): Promise<void>;
   /** `alive: false`: the lease is over, all claims were taken away; register again under a new id. */
-  beat(workerId: string): Promise<{ readonly alive: boolean }>;
+  beat(workerId: string): Promise<BeatAnswer>;
   /** The worker runs so many jobs at once from now on. */
   resizeWorker(workerId: string, concurrency: number): Promise<void>;
   /** Ends the lease and hands its running jobs back to be sent again. Returns how many those were. */
@@ -138,8 +139,10 @@ export interface Ledger extends AsyncDisposable {
   /** Sealed payloads, objects in the payload store, and search by chosen fields. */
   readonly payloads: PayloadRecords;
   findJob(id: string): Promise<JobRecord | undefined>;
-  /** Cancels a job that is not running. */
-  cancel(id: string, reason: string): Promise<Cancelled>;
+  /** Cancels a job that is not running; `control.cancel` asks those that are. */
+  cancel(id: string, reason: string, by?: string): Promise<Cancelled>;
+  /** What people do to jobs: cancel, retry, discard, look. */
+  readonly control: ControlLedger;
 
   /** Jobs that wait for their time. */
   readonly delayed: Delayed;

@@ -2,6 +2,7 @@ import { createBreakers } from "./breakers.ts";
 import { createCacheStore } from "./cache.ts";
 import { createCancel } from "./cancel.ts";
 import { createClaim } from "./claim.ts";
+import { createControlLedger } from "./control/control.ts";
 import { openDatabase } from "./database.ts";
 import { createDeadLetters } from "./dead-letters.ts";
 import { createDelayed } from "./delayed.ts";
@@ -85,7 +86,7 @@ export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
   const enqueue = createEnqueue({ database, table, newId, onBatch, uniqueJobs });
   const claiming = createClaim({ database, table, onBatch });
   const settle = createSettle({ database, table, onBatch, followUps });
-  const workers = createWorkers(database, table);
+  const workers = createWorkers({ database, table, followUps });
   const rescue = createRescue({ database, table, followUps });
   const release = createRelease(database, table);
   const breakers = createBreakers(database, table);
@@ -158,7 +159,8 @@ export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
     deadLettersOf: (ids) => repeatable(() => deadLetters.countOf(ids)),
     condemn: (ids, verdict) => undone(() => deadLetters.condemn(ids, verdict)),
     findJob: (id) => repeatable(() => find(id)),
-    cancel: (id, reason) => repeatable(() => cancel(id, reason)),
+    cancel: (id, reason, by) => repeatable(() => cancel(id, reason, by)),
+    control: createControlLedger({ database, table, followUps, again }),
     delayed,
     schedules,
     maintainPartitions: ({ retentionDays }) => maintain(database.transaction, table, { retentionDays, daysAhead }),

@@ -1,11 +1,14 @@
 import type { JobError } from "./job.ts";
 
-/** What becomes of an attempt. Delays count from the settlement, by the database's clock. */
+/**
+ * What becomes of an attempt. Delays count from the settlement, by the database's clock. Once somebody has asked for its cancelling, every
+ * outcome but `succeeded` ends the job as `cancelled`.
+ */
 export type Outcome =
   | { readonly kind: "succeeded"; readonly result: unknown }
   | { readonly kind: "retrying"; readonly delayMs: number; readonly error: JobError }
   | { readonly kind: "dead"; readonly reason: string; readonly error: JobError }
-  | { readonly kind: "cancelled"; readonly reason: string }
+  | { readonly kind: "cancelled"; readonly reason: string; readonly error?: JobError }
   /** Later, by the handler's own wish or because it could not begin (`error`); the attempt does not count. */
   | { readonly kind: "snoozed"; readonly delayMs: number; readonly error?: JobError }
   /** Until the breaker lets it go; the attempt does not count. */

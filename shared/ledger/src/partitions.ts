@@ -18,6 +18,8 @@ interface DailyTable {
 const dailyTables: readonly DailyTable[] = [
   { name: "jobs_history", id: "id", keptFrom: "finished_at" },
   { name: "webhook_requests", id: "id", keptFrom: "received_at", storage: "toast_tuple_target = 8160" },
+  { name: "job_progress", id: "job_id", keptFrom: "updated_at", storage: "fillfactor = 70" },
+  { name: "job_lines", id: "job_id", keptFrom: "at" },
   { name: "deliveries", id: "job_id", keptFrom: "started_at", storage: "fillfactor = 80" },
 ];
 

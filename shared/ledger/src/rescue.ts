@@ -29,6 +29,8 @@ export type Expired =
       readonly waiting: readonly string[];
       /** Stalled once too often: dead, with the reason `JOB_STALLED`. */
       readonly dead: readonly string[];
+      /** Somebody had asked for their cancelling. */
+      readonly cancelled: readonly string[];
     };
 
 export interface Rescue {
@@ -67,9 +69,9 @@ export function createRescue({ database, table, followUps }: RescueOptions): Res
       const expired = await database.transaction(async (run) => {
         if (!(await endLease(run, table, { id, as: "expired", beatSeq }))) return undefined;
         const { rows } = await run(rescue, [id]);
-        const dead = rows.filter((row) => row["dead"] === true);
-        const back = rows.filter((row) => row["dead"] !== true);
-        return { back, dead, finished: await followUps.finished(run, dead) };
+        const ended = rows.filter((row) => row["state"] !== null);
+        const back = rows.filter((row) => row["state"] === null);
+        return { back, ended, finished: await followUps.finished(run, ended) };
       });
       if (expired === undefined) return { expired: false };
       await followUps.committed(expired.finished);
@@ -77,29 +79,36 @@ export function createRescue({ database, table, followUps }: RescueOptions): Res
         expired: true,
         rescued: expired.back.filter((row) => row["gate"] === 0).map(sendable),
         waiting: expired.back.filter((row) => row["gate"] !== 0).map((row) => String(row["id"])),
-        dead: expired.dead.map((row) => String(row["id"])),
+        dead: expired.ended.filter((row) => row["state"] === "dead").map((row) => String(row["id"])),
+        cancelled: expired.ended.filter((row) => row["state"] === "cancelled").map((row) => String(row["id"])),
       };
     },
   };
 }
 
 // Locks the worker's running jobs in id order, after its own row was locked by another statement of the transaction.
-// Index: jobs_running (worker_id), primary keys. A stall is an excused claim; one too many and the job is dead.
+// Index: jobs_running (worker_id), primary keys. A stall is an excused claim; one too many and the job is dead. One that
+// was to be cancelled does not run again.
 function rescueSql(table: TableName): string {
+  const endReason = `case when ending = 'cancelled' then cancel_reason else 'JOB_STALLED' end`;
   const error = `jsonb_build_object('code', 'JOB_STALLED', 'message', 'the worker ' || worker_id || ' was lost while it ran the job')`;
   return `with lost as materialized (
-    select *, stalls >= max_stalls as over from ${table("jobs")}
+    select *, case
+        when cancel_requested_at is not null then 'cancelled'
+        when stalls >= max_stalls then 'dead'
+      end as ending
+    from ${table("jobs")}
     where worker_id = $1 and state = 'running' order by id for update
   ),
   gone as (
-    delete from ${table("jobs")} where id = any (array(select id from lost where over))
+    delete from ${table("jobs")} where id = any (array(select id from lost where ending is not null))
   ),
   archived as (
     ${archiveSql(table, {
       source: "lost",
-      where: "over",
-      state: "'dead'",
-      reason: "'JOB_STALLED'",
+      where: "ending is not null",
+      state: "ending",
+      reason: endReason,
       result: "null",
       errors: appendErrorSql("errors", error, "attempt"),
       settled: "settled",
@@ -111,7 +120,7 @@ function rescueSql(table: TableName): string {
     set state = 'ready', worker_id = null, stalls = stalls + 1, excused = excused + 1, sent_at = null,
       send_after = clock_timestamp() + interval '10 seconds', gate = ${gateOfReturned(table, "")},
       errors = ${appendErrorSql("errors", error, "attempt")}
-    where id = any (array(select id from lost where not over))
+    where id = any (array(select id from lost where ending is null))
   )
-  select ${finishedColumns}, attempt, gate, over as dead, 'dead' as state, 'JOB_STALLED' as reason from lost order by id`;
+  select ${finishedColumns}, attempt, gate, ending as state, ${endReason} as reason from lost order by id`;
 }

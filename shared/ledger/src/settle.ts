@@ -211,11 +211,16 @@ function settleStatements(table: TableName): {
   const withError = appendErrorSql("errors", "error", "attempt");
   const repeated = `(kind in ('held', 'snoozed') and errors -> -1 ->> 'code' is not distinct from error ->> 'code')`;
 
+  // a job that somebody wants cancelled is not tried again, and only success comes first
+  const unlessCancelled = (otherwise: string, cancelled: string): string =>
+    `case when j.cancel_requested_at is null or i.kind = 'succeeded' then ${otherwise} else ${cancelled} end`;
+
   // Locks the jobs in id order (the input is sorted, and the lateral join takes it row by row), then touches only those.
   // Index: primary keys. The lateral join and the arrays keep the plan on the primary key, whatever the planner believes.
   // A probe that succeeded closes the breakers it probed; one that was held opens its breaker again.
   const settleFrom = (input: string, which: "plain" | "all"): string => `with fenced as materialized (
-    select j.*, i.kind, i.delay_ms, i.result, i.error, i.reason, i.breaker
+    select j.*, i.delay_ms, i.result, i.error, i.breaker,
+      ${unlessCancelled("i.kind", "'cancelled'")} as kind, ${unlessCancelled("i.reason", "j.cancel_reason")} as reason
     from ${input} cross join lateral (
       select * from ${table("jobs")} j
       where j.id = i.id and ${byIdOnly("j.state")} = 'running' and j.attempt = i.attempt and j.worker_id = i.worker_id${which === "plain" ? " and not j.linked" : ""}

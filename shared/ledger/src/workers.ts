@@ -1,6 +1,8 @@
-import type { Database } from "./database.ts";
+import type { Database, Row } from "./database.ts";
+import { type FollowUps, finishedColumns } from "./follow-ups.ts";
 import { gateOfReturned } from "./gate.ts";
-import type { RunSql, TableName } from "./sql.ts";
+import { archiveSql } from "./history.ts";
+import { byIdOnly, type RunSql, type TableName } from "./sql.ts";
 
 export interface NewWorker {
   /** A UUID, fresh at each start and after each lost lease. */
@@ -21,26 +23,53 @@ export interface HeldAttempt {
   readonly claimedAt: Date;
 }
 
+/** A running job that somebody wants cancelled. */
+export interface CancelRequest {
+  readonly id: string;
+  readonly attempt: number;
+  readonly reason: string;
+  readonly by: string | undefined;
+}
+
+export interface BeatAnswer {
+  /** `false`: the lease is over, all claims were taken away. */
+  readonly alive: boolean;
+  /** Of the worker's running jobs, those whose signals should abort. */
+  readonly cancels: readonly CancelRequest[];
+}
+
 export interface Workers {
   register(worker: NewWorker): Promise<void>;
-  beat(workerId: string): Promise<{ readonly alive: boolean }>;
+  beat(workerId: string): Promise<BeatAnswer>;
   resize(workerId: string, concurrency: number): Promise<void>;
   retire(workerId: string): Promise<{ readonly handedBack: number }>;
   runningOf(workerId: string): Promise<readonly HeldAttempt[]>;
 }
 
-export function createWorkers(database: Database, table: TableName): Workers {
+export interface WorkersOptions {
+  readonly database: Database;
+  readonly table: TableName;
+  readonly followUps: FollowUps;
+}
+
+export function createWorkers({ database, table, followUps }: WorkersOptions): Workers {
   // Safe to repeat: a register whose answer was lost finds its own row.
   const register = {
     name: "warren_register_worker",
     text: `insert into ${table("workers")} (id, host, pid, version, queues, concurrency)
       values ($1, $2, $3, $4, $5, $6) on conflict (id) do nothing`,
   };
-  // No key column changes, so that it passes claims that hold the row's key. Index: workers (id).
+  // No key column changes, so that it passes claims that hold the row's key. Index: workers (id); jobs_cancel_requested
+  // (worker_id), which has no entry unless somebody cancels: the question costs one look at an empty page.
   const beat = {
     name: "warren_beat",
     text: `update ${table("workers")} set beat_seq = beat_seq + 1, beat_at = clock_timestamp()
-      where id = $1 and ended_at is null returning id`,
+      where id = $1 and ended_at is null
+      returning (
+        select jsonb_agg(jsonb_build_object('id', j.id, 'attempt', j.attempt, 'reason', j.cancel_reason, 'by', j.cancelled_by))
+        from ${table("jobs")} j
+        where j.worker_id = $1 and j.cancel_requested_at is not null and ${byIdOnly("j.state")} = 'running'
+      ) as cancels`,
   };
   // No key column changes, as for a beat. Index: workers (id).
   const resize = {
@@ -58,16 +87,24 @@ export function createWorkers(database: Database, table: TableName): Workers {
     register: async ({ id, host, pid, version, queues, concurrency }) => {
       await database.run(register, [id, host, pid, version, queues, concurrency]);
     },
-    beat: async (workerId) => ({ alive: (await database.run(beat, [workerId])).length > 0 }),
+    beat: async (workerId) => {
+      const [row] = await database.run(beat, [workerId]);
+      if (row === undefined) return { alive: false, cancels: [] };
+      const cancels = (row["cancels"] ?? []) as readonly (Omit<CancelRequest, "by"> & { readonly by: string | null })[];
+      return { alive: true, cancels: cancels.map((cancel) => ({ ...cancel, by: cancel.by ?? undefined })) };
+    },
     resize: async (workerId, concurrency) => {
       await database.run(resize, [workerId, concurrency]);
     },
-    retire: (workerId) =>
-      database.transaction(async (run) => {
+    retire: async (workerId) => {
+      const { rows, finished } = await database.transaction(async (run) => {
         await endLease(run, table, { id: workerId, as: "retired" });
-        const { rows } = await run(handBack, [workerId]);
-        return { handedBack: rows.length };
-      }),
+        const handed = (await run(handBack, [workerId])).rows;
+        return { rows: handed, finished: await followUps.finished(run, handed.filter(isCancelled)) };
+      });
+      await followUps.committed(finished);
+      return { handedBack: rows.filter((row) => !isCancelled(row)).length };
+    },
     runningOf: async (workerId) => {
       const rows = await database.run(runningOf, [workerId]);
       return rows.map((row) => ({
@@ -101,12 +138,33 @@ export async function endLease(
   return true;
 }
 
-// Locks the worker's running jobs in id order. Index: jobs_running (worker_id), jobs (id).
-const handBackSql = (table: TableName): string => `with mine as (
-    select id from ${table("jobs")} where worker_id = $1 and state = 'running' order by id for update
+const isCancelled = (row: Row): boolean => row["state"] === "cancelled";
+
+// Locks the worker's running jobs in id order. Index: jobs_running (worker_id), jobs (id). What was to be cancelled is not handed on.
+const handBackSql = (table: TableName): string => `with mine as materialized (
+    select * from ${table("jobs")} where worker_id = $1 and state = 'running' order by id for update
+  ),
+  gone as (
+    delete from ${table("jobs")} where id = any (array(select id from mine where cancel_requested_at is not null))
+  ),
+  archived as (
+    ${archiveSql(table, {
+      source: "mine",
+      where: "cancel_requested_at is not null",
+      state: "'cancelled'",
+      reason: "cancel_reason",
+      result: "null",
+      errors: "errors",
+      settled: "settled",
+      stalls: "stalls",
+    })}
+  ),
+  back as (
+    update ${table("jobs")}
+    set state = 'ready', worker_id = null, excused = excused + 1, sent_at = null, send_after = clock_timestamp(),
+      gate = ${gateOfReturned(table, "")}
+    where id = any (array(select id from mine where cancel_requested_at is null))
   )
-  update ${table("jobs")}
-  set state = 'ready', worker_id = null, excused = excused + 1, sent_at = null, send_after = clock_timestamp(),
-    gate = ${gateOfReturned(table, "")}
-  where id = any (array(select id from mine))
-  returning id`;
+  select ${finishedColumns}, case when cancel_requested_at is not null then 'cancelled' else 'ready' end as state,
+    cancel_reason as reason
+  from mine`;

@@ -113,6 +113,7 @@ const enqueue = (wanted: readonly Wanted[]): Command =>
         sendable: true,
         sent: false,
         reason: undefined,
+        cancelRequested: false,
       });
     }
   });
@@ -181,10 +182,14 @@ const end = (slot: number, how: "retired" | "expired"): Command =>
       expect(await ledger.expireWorker({ id: worker, beatSeq: "-1" })).toEqual({ expired: false });
       const answer = await ledger.expireWorker(beat);
       expect(answer.expired).toBe(true);
-      if (answer.expired) expect({ back: ids(answer.rescued), dead: [...answer.dead].sort() }).toEqual(expected);
+      if (answer.expired) {
+        const { dead, cancelled } = answer;
+        const found = { back: ids(answer.rescued), dead: [...dead].sort(), cancelled: [...cancelled].sort() };
+        expect(found).toEqual(expected);
+      }
       expect(await ledger.expireWorker(beat)).toEqual({ expired: false });
     }
-    expect(await ledger.beat(worker)).toEqual({ alive: false });
+    expect(await ledger.beat(worker)).toEqual({ alive: false, cancels: [] });
     model.workers[index] = newId();
     await register(ledger, model.workers[index]);
   });
@@ -247,6 +252,51 @@ const cancel = (index: number): Command =>
     else {
       expect(answer).toEqual({ kind: "cancelled" });
       Object.assign(job, { state: "cancelled", reason: "TEST" });
+    }
+  });
+
+/** From any process, in whatever state the job is. */
+const cancelAny = (picks: readonly number[]): Command =>
+  command(`cancel any ${picks.join()}`, async (model, ledger) => {
+    const all = [...model.jobs.values()];
+    const wanted = [...new Set(picks.flatMap((index) => pick(all, index) ?? []))];
+    const answers = await ledger.control.cancel(ids(wanted), { reason: "ASKED", by: "model" });
+    for (const job of wanted) {
+      const answer = answers.find(({ id }) => id === job.id);
+      if (!unfinished(job)) expect(answer).toEqual({ id: job.id, kind: "finished", state: job.state });
+      else if (job.state === "running") {
+        expect(answer).toEqual({ id: job.id, kind: "requested", workerId: job.worker });
+        job.cancelRequested = true;
+      } else {
+        expect(answer).toEqual({ id: job.id, kind: "cancelled" });
+        Object.assign(job, { state: "cancelled", reason: "ASKED" });
+      }
+    }
+  });
+
+/** A beat finds what a lost message told. */
+const beat = (slot: number): Command =>
+  command(`beat ${slot}`, async (model, ledger) => {
+    const worker = pick(model.workers, slot)!;
+    const asked = [...model.jobs.values()].filter((job) => job.state === "running" && job.worker === worker);
+    const { alive, cancels } = await ledger.beat(worker);
+    expect(alive).toBe(true);
+    expect(ids(cancels)).toEqual(ids(asked.filter((job) => job.cancelRequested)));
+  });
+
+const retry = (index: number): Command =>
+  command(`retry ${index}`, async (model, ledger) => {
+    const job = pick([...model.jobs.values()], index);
+    if (job === undefined) return;
+    const [answer] = await ledger.control.retry([job.id], {});
+    if (unfinished(job)) expect(answer).toEqual({ id: job.id, kind: "unfinished", state: job.state });
+    else if (job.state === "succeeded") expect(answer).toEqual({ id: job.id, kind: "succeeded" });
+    else {
+      expect(answer).toEqual({ id: job.id, kind: "retried" });
+      const { attempt } = job;
+      Object.assign(job, { state: "ready", worker: undefined, heldBy: undefined, probe: false, sent: false });
+      Object.assign(job, { excused: attempt, settled: attempt, sendable: true, reason: undefined });
+      job.cancelRequested = false;
     }
   });
 
@@ -332,6 +382,9 @@ export const commands: fc.Arbitrary<Command>[] = [
   fc.tuple(any, fc.boolean()).map((args) => confirmSent(...args)),
   fc.constant(undefined).map(takeLost),
   any.map(cancel),
+  fc.array(any, { minLength: 1, maxLength: 4 }).map(cancelAny),
+  slot.map(beat),
+  any.map(retry),
   fc
     .tuple(breakerName, fc.constantFrom("open" as const, "closed" as const), fc.boolean())
     .map((args) => report(...args)),

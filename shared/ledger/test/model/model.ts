@@ -19,6 +19,8 @@ export interface ModelJob {
   /** Published and confirmed. */
   sent: boolean;
   reason: string | undefined;
+  /** Somebody wants it cancelled while it runs. */
+  cancelRequested: boolean;
 }
 
 interface ModelBreaker {
@@ -92,6 +94,10 @@ export function modelSettle(
   }
   job.settled = job.attempt;
   const wasProbe = job.probe;
+  if (job.cancelRequested && outcome !== "succeeded") {
+    Object.assign(job, { state: "cancelled", reason: "ASKED" });
+    return "applied";
+  }
   if (outcome === "succeeded" || outcome === "dead" || outcome === "cancelled") {
     job.state = outcome;
     job.reason = outcome === "succeeded" ? undefined : "TEST";
@@ -118,14 +124,26 @@ export function modelSettle(
   return "applied";
 }
 
+interface ModelEnding {
+  readonly back: string[];
+  readonly dead: string[];
+  readonly cancelled: string[];
+}
+
 /** A worker's lease is over: its jobs go back, or are dead when it was lost once too often. */
-export function modelEnd(model: Model, slot: number, how: "retired" | "expired"): { back: string[]; dead: string[] } {
+export function modelEnd(model: Model, slot: number, how: "retired" | "expired"): ModelEnding {
   const worker = model.workers[slot];
   const back: string[] = [];
   const dead: string[] = [];
+  const cancelled: string[] = [];
   for (const job of model.jobs.values()) {
     if (job.state !== "running" || job.worker !== worker) continue;
     if (how === "expired") job.stalls += 1;
+    if (job.cancelRequested) {
+      if (how === "expired") cancelled.push(job.id);
+      Object.assign(job, { state: "cancelled", reason: "ASKED" });
+      continue;
+    }
     if (job.stalls > job.maxStalls) {
       Object.assign(job, { state: "dead", reason: "JOB_STALLED" });
       dead.push(job.id);
@@ -136,5 +154,5 @@ export function modelEnd(model: Model, slot: number, how: "retired" | "expired")
     back.push(job.id);
   }
   if (worker !== undefined) model.ended.add(worker);
-  return { back: back.sort(), dead: dead.sort() };
+  return { back: back.sort(), dead: dead.sort(), cancelled: cancelled.sort() };
 }

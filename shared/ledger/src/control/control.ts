@@ -1,0 +1,65 @@
+import type { Database } from "../database.ts";
+import type { FollowUps } from "../follow-ups.ts";
+import type { RunSql, TableName } from "../sql.ts";
+import { bringBack, type RetryAnswer, type RetryOrder } from "./bring-back.ts";
+import { type CancelAnswer, cancelIn } from "./cancel.ts";
+import { type DiscardAnswer, discardIn } from "./discard.ts";
+
+/** What people do to jobs. Every method takes any number of ids and answers in their order. */
+export interface ControlLedger {
+  /** Cancels jobs that do not run, and asks for the end of those that do. In the caller's transaction with `run` (read committed). */
+  cancel(ids: readonly string[], order: Cancel, run?: RunSql): Promise<readonly CancelAnswer[]>;
+  /** Brings dead and cancelled jobs back under their ids. */
+  retry(ids: readonly string[], order: RetryOrder, run?: RunSql): Promise<readonly RetryAnswer[]>;
+  /** Puts dead and cancelled jobs aside: they stay in history, and are listed only on request. */
+  discard(ids: readonly string[], by: string): Promise<readonly DiscardAnswer[]>;
+  /** Takes that back. */
+  restore(ids: readonly string[], by: string): Promise<readonly DiscardAnswer[]>;
+}
+
+export interface Cancel {
+  readonly reason: string;
+  readonly by: string;
+}
+
+export interface ControlOptions {
+  readonly database: Database;
+  readonly table: TableName;
+  readonly followUps: FollowUps;
+  readonly again: {
+    readonly undone: <T>(call: () => Promise<T>) => Promise<T>;
+    readonly repeatable: <T>(call: () => Promise<T>) => Promise<T>;
+  };
+}
+
+export function createControlLedger({ database, table, followUps, again }: ControlOptions): ControlLedger {
+  const { undone, repeatable } = again;
+
+  async function cancelCommitted(ids: readonly string[], order: Cancel): Promise<readonly CancelAnswer[]> {
+    const { answers, finished } = await database.transaction(async (run) => {
+      const cancelling = await cancelIn(run, table, ids, { ...order, asksRunning: true });
+      return { answers: cancelling.answers, finished: await followUps.finished(run, cancelling.ended) };
+    });
+    await followUps.committed(finished);
+    return answers;
+  }
+
+  return {
+    cancel: async (ids, order, run) => {
+      if (ids.length === 0) return [];
+      if (run === undefined) return undone(() => cancelCommitted(ids, order));
+      const { answers, ended } = await cancelIn(run, table, ids, { ...order, asksRunning: true });
+      await followUps.finished(run, ended);
+      return answers;
+    },
+    retry: async (ids, order, run) => {
+      if (ids.length === 0) return [];
+      if (run !== undefined) return bringBack(run, table, ids, order);
+      return undone(() => database.transaction((own) => bringBack(own, table, ids, order)));
+    },
+    discard: (ids, by) =>
+      repeatable(() => database.transaction((run) => discardIn(run, table, ids, { by, discards: true }))),
+    restore: (ids, by) =>
+      repeatable(() => database.transaction((run) => discardIn(run, table, ids, { by, discards: false }))),
+  };
+}
