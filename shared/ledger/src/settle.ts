@@ -200,6 +200,10 @@ const jsonInput = `json_to_recordset($1::text::json) as i(
       reason text, breaker text
     )`;
 
+/** Of a job that somebody wants cancelled, every end but success is its cancelling. */
+const unlessCancelled = (otherwise: string, cancelled: string): string =>
+  `case when j.cancel_requested_at is null or i.kind = 'succeeded' then ${otherwise} else ${cancelled} end`;
+
 function settleStatements(table: TableName): {
   readonly succeed: Statement;
   readonly settle: Statement;
@@ -210,10 +214,6 @@ function settleStatements(table: TableName): {
   const finished = `kind in ('succeeded', 'dead', 'cancelled')`;
   const withError = appendErrorSql("errors", "error", "attempt");
   const repeated = `(kind in ('held', 'snoozed') and errors -> -1 ->> 'code' is not distinct from error ->> 'code')`;
-
-  // a job that somebody wants cancelled is not tried again, and only success comes first
-  const unlessCancelled = (otherwise: string, cancelled: string): string =>
-    `case when j.cancel_requested_at is null or i.kind = 'succeeded' then ${otherwise} else ${cancelled} end`;
 
   // Locks the jobs in id order (the input is sorted, and the lateral join takes it row by row), then touches only those.
   // Index: primary keys. The lateral join and the arrays keep the plan on the primary key, whatever the planner believes.

@@ -26,15 +26,10 @@ function cancelReason({ reason, by }: Pick<CancelRequest, "reason" | "by">): Job
 export function afterCancel(outcome: Outcome, aborted: JobAbortedError | undefined): Outcome {
   if (aborted?.code !== "JOB_CANCELLED") return outcome;
   const reason = String(aborted.details["reason"]);
-  switch (outcome.kind) {
-    case "threw": {
-      const isEcho = outcome.error === aborted || outcome.error instanceof Snoozed;
-      return { kind: "cancelled", reason, error: isEcho ? undefined : outcome.error };
-    }
-    case "stopping":
-    case "unhandled":
-      return { kind: "cancelled", reason, error: undefined };
-    default:
-      return outcome;
+  if (outcome.kind === "threw") {
+    const isEcho = outcome.error === aborted || outcome.error instanceof Snoozed;
+    return { kind: "cancelled", reason, error: isEcho ? undefined : outcome.error };
   }
+  const isUndone = outcome.kind === "stopping" || outcome.kind === "unhandled" || outcome.kind === "unopened";
+  return isUndone ? { kind: "cancelled", reason, error: undefined } : outcome;
 }

@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import { type AmqpSession, controlExchange, controlTopology, type Listener, type Publisher } from "@warren/amqp";
-import { type CancelAnswer } from "@warren/ledger";
 import { type ControlMessage, controlMessage, maxIdsPerControlMessage } from "@warren/contracts";
+import { type CancelAnswer } from "@warren/ledger";
 import type { Logger } from "@warren/observability";
 
 /** What a process does when it hears of a change. Each reads the ledger; none trusts the message. */

@@ -1,6 +1,6 @@
 import { LedgerConflictError } from "../errors.ts";
-import type { FinishedState, UnfinishedState } from "../job.ts";
 import { gateOfReady } from "../gate.ts";
+import type { FinishedState, UnfinishedState } from "../job.ts";
 import type { RunSql, TableName } from "../sql.ts";
 
 export interface RetryOrder {
@@ -54,11 +54,12 @@ export async function bringBack(
   const keyed: { id: string; name: string; key: string }[] = [];
   for (const row of rows) {
     const id = String(row["id"]);
+    const { flow_id: flowId, unique_key: key } = row;
     if ((row["state"] as FinishedState) === "succeeded") answers.set(id, { id, kind: "succeeded" });
     else if (row["is_discarded"] === true) answers.set(id, { id, kind: "discarded" });
-    else if (row["flow_id"] !== null) answers.set(id, { id, kind: "in_flow", flowId: String(row["flow_id"]) });
-    else if (row["unique_key"] === null) free.push(id);
-    else keyed.push({ id, name: String(row["name"]), key: String(row["unique_key"]) });
+    else if (typeof flowId === "string") answers.set(id, { id, kind: "in_flow", flowId });
+    else if (typeof key === "string") keyed.push({ id, name: String(row["name"]), key });
+    else free.push(id);
   }
   for (const id of await takeKeys(run, table, keyed, answers)) free.push(id);
   if (free.length > 0) {

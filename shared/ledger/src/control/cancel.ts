@@ -51,10 +51,12 @@ export async function cancelIn(
     const { rows } = await run(cancelSql(table), [JSON.stringify(open), reason, by, asksRunning]);
     for (const row of rows) {
       const id = String(row["id"]);
-      if (row["worker_id"] === null) {
+      const { worker_id: workerId } = row;
+      if (typeof workerId === "string") answers.set(id, { id, kind: "requested", workerId });
+      else {
         ended.push(row);
         answers.set(id, { id, kind: "cancelled" });
-      } else answers.set(id, { id, kind: "requested", workerId: String(row["worker_id"]) });
+      }
     }
     open = open.filter((id) => !answers.has(id));
     if (open.length > 0) open = await lookUp(run, table, open, answers);
