@@ -167,7 +167,7 @@ export class Broadcast implements Listener {
       this.#retryAfter(this.#backoff.nextMs());
       return;
     }
-    for (const look of [...this.#waiters]) look();
+    for (const look of this.#waiters) look();
     this.#options.onListening?.();
   }
 
