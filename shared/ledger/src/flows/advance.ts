@@ -236,8 +236,10 @@ function stepSql(table: TableName, which: "jobs" | "oldest"): Statement {
         false
       ) as plain
     from picked p
-    left join ${table("flows")} f on f.id = p.flow_id
-    left join ${table("flow_nodes")} n on n.job_id = p.job_id
+    left join lateral (select state from ${table("flows")} where id = p.flow_id offset 0) f on true
+    left join lateral (
+      select state, on_failure from ${table("flow_nodes")} where job_id = p.job_id offset 0
+    ) n on true
   ),
   plain as (select id, job_id from judged where plain),
   ${unblockCtes(table, { changed: "plain as c", grace: "$1::float8" })},
