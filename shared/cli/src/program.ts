@@ -2,6 +2,7 @@ import type { Environment } from "@warren/service";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
 import { type DeadEventsOptions, type EventsReplayOptions, eventsDead, eventsReplay } from "./events.ts";
 import { describeFailure, type ExitCode, exitCodes } from "./exit.ts";
+import { addFlowCommands } from "./flow-commands.ts";
 import { jobShow, migrateStatus, migrateUp } from "./ledger.ts";
 import { type LimitFlags, limitsClear, limitsList, limitsPause, limitsSet, type PauseFlags } from "./limits.ts";
 import type { Output, OutputFormat } from "./output.ts";
@@ -122,6 +123,7 @@ function describeProgram(line: CommandLine, finish: (code: ExitCode) => void): C
       finish(await eventsReplay({ environment, output: output(), ...options })),
     );
   addScheduleCommands(program, () => ({ environment, output: output() }), finish);
+  addFlowCommands(program, { environment, output, finish });
   return program;
 }
 

@@ -46,6 +46,10 @@ export const flowsCodes = {
     meaning: "Jobs of the flow are past the retention of history, so that they cannot be run again.",
     fix: "Start a new flow, or raise WARREN_RETENTION_DAYS.",
   },
+  FLOW_NOT_REMOVABLE: {
+    meaning: "The flow is under way; removing it would leave running jobs behind.",
+    fix: "Cancel it and wait until it has ended.",
+  },
   FLOW_FAILED: {
     meaning: "The job was cancelled because another job of its flow failed.",
     fix: "Read the failed node of the flow, mend the cause, and retry the flow.",

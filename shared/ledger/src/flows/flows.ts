@@ -36,7 +36,7 @@ export interface Flows extends FlowQueries {
   cancel(id: string, why: { readonly reason: string; readonly by: string }): Promise<FlowCancelled>;
   /**
    * Runs again what failed, what was cancelled for it and what was skipped; what is done is not run again. With `nodes`, of the failed
-   * ones only these. Of a flow whose compensation failed: goes on with the compensation.
+   * ones only these. Calls nothing back: what could start without them (their failure was ignored) goes on. Of a flow whose compensation failed: goes on with the compensation.
    */
   retry(id: string, nodes?: readonly string[]): Promise<Revived>;
   /** Forgets an ended flow with its jobs, or nothing of it. */

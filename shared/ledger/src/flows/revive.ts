@@ -4,7 +4,7 @@ import type { RunSql, TableName } from "../sql.ts";
 import type { LockedFlow } from "./advance.ts";
 import { stopReasons } from "./flow.ts";
 import { skipJobs } from "./stop.ts";
-import { isHeld, readyJob } from "./unblock.ts";
+import { hasFailedParent, isHeld, readyJob } from "./unblock.ts";
 
 export type Revived =
   | { readonly kind: "retried"; readonly nodes: readonly string[]; readonly ready: readonly SendableJob[] }
@@ -63,12 +63,7 @@ export async function reviveIn(
   const names = await run(`select name from ${table("flow_nodes")} where job_id = any ($1::uuid[]) order by position`, [
     chosen,
   ]);
-  const ready = await bringBack(
-    run,
-    chosen,
-    `case when ${isHeld(table, "back.id")} then 'blocked' else 'ready' end`,
-    table,
-  );
+  const ready = await bringBack(run, chosen, stateSql(table), table);
   await run(
     `update ${table("flows")}
      set state = 'running', runs = runs + 1, cause = null, reason = null, failed_node = null, stopped_by = null,
@@ -141,10 +136,17 @@ async function reopen(run: RunSql, jobs: readonly string[], table: TableName): P
      where job_id = any ($1::uuid[])`,
     [jobs],
   );
+  for (const side of ["parent_id", "child_id"]) await refreshEdges(run, jobs, side, table);
+}
+
+/** Edges say again what their parents' nodes say: of an edge whose child was not open, that may have changed unnoticed. */
+async function refreshEdges(run: RunSql, jobs: readonly string[], side: string, table: TableName): Promise<void> {
   await run(
-    `update ${table("flow_edges")} e set blocking = true, failed = false
-     from ${table("flow_nodes")} n
-     where e.parent_id = any ($1::uuid[]) and n.job_id = e.child_id and n.state = 'open'`,
+    `update ${table("flow_edges")} e
+     set blocking = p.state <> 'succeeded' and (p.state = 'open' or p.on_failure <> 'ignore'),
+       failed = p.state not in ('open', 'succeeded')
+     from ${table("flow_nodes")} p, ${table("flow_nodes")} c
+     where e.${side} = any ($1::uuid[]) and p.job_id = e.parent_id and c.job_id = e.child_id and c.state = 'open'`,
     [jobs],
   );
 }
@@ -178,6 +180,12 @@ async function bringBack(
   );
   return rows.map(readyJob).filter((job) => job !== undefined);
 }
+
+/** Where a job that comes back stands. */
+const stateSql = (table: TableName): string => `case
+    when ${isHeld(table, "back.id")} and not (
+      (select n.eager from ${table("flow_nodes")} n where n.job_id = back.id) and ${hasFailedParent(table, "back.id")}
+    ) then 'blocked' else 'ready' end`;
 
 /** The compensation that failed runs again; what it held up follows. */
 async function retryUndo(run: RunSql, flowId: string, table: TableName): Promise<Reviving> {

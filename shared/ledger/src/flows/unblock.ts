@@ -25,7 +25,8 @@ export const isBroken = (table: TableName, child: string): string => `exists (
     and parent.state not in ('open', 'succeeded') and parent.on_failure <> 'ignore'
 )`;
 
-const hasFailedParent = (table: TableName, child: string): string =>
+/** Whether a job that `child` comes after has failed, ignored or not. Index: flow_edges_failed. */
+export const hasFailedParent = (table: TableName, child: string): string =>
   `exists (select from ${table("flow_edges")} e where e.child_id = ${child} and e.failed)`;
 
 /**

@@ -1,4 +1,5 @@
 import { type Ledger, type SendableJob } from "@warren/ledger";
+import { waitFor } from "@warren/testing";
 import { expect, test } from "vitest";
 import { aFlow, done, openFlowWorld } from "./flow-world.ts";
 
@@ -72,7 +73,13 @@ test("ten thousand jobs that end at once wake the one that waits for them, witho
 
   for (const process of processes) await process[Symbol.asyncDispose]();
   const used = (await transactions(world.ledger)) - before;
-  const after = await written(world.ledger);
+  // the last sessions report a moment after they are gone
+  const after = await waitFor(async () => {
+    const rows = await written(world.ledger);
+    return (rows["flow_signals"]?.del ?? 0) >= children && (rows["flow_nodes"]?.upd ?? 0) >= children
+      ? rows
+      : undefined;
+  });
   // per child: its node and its edge once, and a signal that comes and goes; the flow's own row not at all
   expect(after["flows"]).toMatchObject({ upd: 0 });
   expect(after["flow_nodes"]).toMatchObject({ upd: children });

@@ -1,0 +1,69 @@
+import { userInfo } from "node:os";
+import type { FlowState } from "@warren/ledger";
+import type { Environment } from "@warren/service";
+import { type Command, InvalidArgumentError, Option } from "commander";
+import type { ExitCode } from "./exit.ts";
+import { flowCancel, flowList, flowRemove, flowRetry, flowShow, flowStates } from "./flows.ts";
+import type { Output } from "./output.ts";
+
+export interface FlowCommandsOptions {
+  readonly environment: Environment;
+  readonly output: () => Output;
+  readonly finish: (code: ExitCode) => void;
+}
+
+const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
+/** `warren flow …`. */
+export function addFlowCommands(program: Command, { environment, output, finish }: FlowCommandsOptions): void {
+  const flow = program.command("flow").description("flows: jobs that depend on each other");
+  flow
+    .command("list")
+    .description("newest first")
+    .addOption(new Option("-s, --state <state>", "only these").choices(flowStates))
+    .option("-n, --name <name>", "only flows of this name")
+    .option("--before <id>", "only older ones: the last id of the page before", flowId)
+    .option("-l, --limit <count>", "how many at most", limit, 20)
+    .action(async (options: { state?: FlowState; name?: string; before?: string; limit: number }) => {
+      const { state, name, before } = options;
+      finish(await flowList({ environment, output: output(), state, name, before, limit: options.limit }));
+    });
+  flow
+    .command("show")
+    .argument("<id>", "id of the flow", flowId)
+    .description("a flow and all its nodes; exit code 4 if it is unknown")
+    .action(async (id: string) => finish(await flowShow({ environment, output: output(), id })));
+  flow
+    .command("cancel")
+    .argument("<id>", "id of the flow", flowId)
+    .option("-r, --reason <text>", "kept with the flow", "cancelled by hand")
+    .option("--by <name>", "who wants it; default: you")
+    .description("cancel what waits, stop what runs, undo what is done; exit code 3 if it had ended")
+    .action(async (id: string, { reason, by }: { reason: string; by?: string }) =>
+      finish(await flowCancel({ environment, output: output(), id, reason, by: by ?? userInfo().username })),
+    );
+  flow
+    .command("retry")
+    .argument("<id>", "id of the flow", flowId)
+    .argument("[nodes...]", "only these of the failed nodes, and what comes after them")
+    .description("run again what failed; what is done is not run again")
+    .action(async (id: string, nodes: readonly string[]) =>
+      finish(await flowRetry({ environment, output: output(), id, nodes: nodes.length === 0 ? undefined : nodes })),
+    );
+  flow
+    .command("remove")
+    .argument("<id>", "id of the flow", flowId)
+    .description("forget an ended flow with its jobs")
+    .action(async (id: string) => finish(await flowRemove({ environment, output: output(), id })));
+}
+
+function flowId(text: string): string {
+  if (uuid.test(text)) return text;
+  throw new InvalidArgumentError("expected an id like 01890000-0000-7000-8000-000000000000.");
+}
+
+function limit(text: string): number {
+  const count = Number(text);
+  if (Number.isInteger(count) && count >= 1 && count <= 1_000) return count;
+  throw new InvalidArgumentError("expected a whole number from 1 to 1000.");
+}

@@ -1,0 +1,162 @@
+import type { FailurePolicy, FlowState, NodeState } from "@warren/ledger";
+
+/** The pure model of one flow: what must be true, told without tables, signals or processes. */
+export interface Model {
+  readonly nodes: Map<string, ModelNode>;
+  flow: FlowState;
+  cause: "failed" | "cancelled" | undefined;
+  /** Counts completions. */
+  completions: number;
+  /** Names of nodes to be undone, in order, once the flow is undone. */
+  undos: { readonly node: string; state: "waiting" | "started" | "done" | "failed" }[];
+  /** Nodes whose failure has not been acted upon. */
+  fresh: Set<string>;
+}
+
+export interface ModelNode {
+  readonly name: string;
+  readonly policy: FailurePolicy;
+  readonly eager: boolean;
+  readonly compensated: boolean;
+  readonly waitsFor: { readonly on: string; readonly kind: "after" | "child" }[];
+  node: NodeState;
+  /** While it is open. */
+  job: "blocked" | "ready" | "running" | "retrying";
+  attempt: number;
+  stalls: number;
+  doneAt: number;
+  /** It ended because its flow did. */
+  stopped: boolean;
+  /** It could start before what it comes after was retried: a retry calls nothing back. */
+  letGo: boolean;
+}
+
+export const maxStalls = 1;
+
+export const isOpen = (node: ModelNode): boolean => node.node === "open";
+const failed = (node: ModelNode): boolean => node.node !== "open" && node.node !== "succeeded";
+
+function parents(model: Model, node: ModelNode): readonly ModelNode[] {
+  return node.waitsFor.map(({ on }) => model.nodes.get(on)!);
+}
+const holds = (parent: ModelNode): boolean =>
+  parent.node !== "succeeded" && (isOpen(parent) || parent.policy !== "ignore");
+const isHeld = (model: Model, node: ModelNode): boolean => parents(model, node).some(holds);
+const startsEarly = (model: Model, node: ModelNode): boolean => node.eager && parents(model, node).some(failed);
+const isBroken = (model: Model, node: ModelNode): boolean =>
+  parents(model, node).some((parent) => failed(parent) && parent.policy !== "ignore");
+
+/** Whether the job may run, said by what it comes after alone. */
+export const mayRun = (model: Model, node: ModelNode): boolean =>
+  node.letGo ||
+  node.waitsFor.filter(({ kind }) => kind === "after").every(({ on }) => !holds(model.nodes.get(on)!)) ||
+  startsEarly(model, node);
+
+export function end(model: Model, node: ModelNode, state: Exclude<NodeState, "open">): void {
+  node.node = state;
+  node.doneAt = model.completions += 1;
+  if (state === "failed" || state === "cancelled") model.fresh.add(node.name);
+}
+
+/** Everything that follows from what has happened. */
+export function settle(model: Model): void {
+  if (model.flow === "running") {
+    const fatal = [...model.fresh].some((name) => model.nodes.get(name)!.policy === "fail");
+    if (fatal) stop(model, "failed");
+    else goOn(model);
+  }
+  model.fresh.clear();
+  const nodes = [...model.nodes.values()];
+  if (model.flow === "stopping") {
+    for (const node of nodes.filter((one) => isOpen(one) && one.job !== "running")) {
+      end(model, node, "cancelled");
+      node.stopped = true;
+    }
+    model.fresh.clear();
+    if (!nodes.some(isOpen)) undo(model);
+  }
+  if (model.flow === "running" && !nodes.some(isOpen)) {
+    if (nodes.some((node) => failed(node) && node.policy !== "ignore")) {
+      model.cause = "failed";
+      undo(model);
+    } else model.flow = "succeeded";
+  }
+}
+
+export function stop(model: Model, cause: "failed" | "cancelled"): void {
+  model.flow = "stopping";
+  model.cause = cause;
+}
+
+function goOn(model: Model): void {
+  const blocked = () => [...model.nodes.values()].filter((node) => isOpen(node) && node.job === "blocked");
+  for (;;) {
+    const hopeless = blocked().filter((node) => isBroken(model, node) && !startsEarly(model, node));
+    if (hopeless.length === 0) break;
+    for (const node of hopeless) end(model, node, "skipped");
+  }
+  for (const node of blocked()) if (!isHeld(model, node) || startsEarly(model, node)) node.job = "ready";
+}
+
+function undo(model: Model): void {
+  const steps = [...model.nodes.values()].filter((node) => node.node === "succeeded" && node.compensated);
+  steps.sort((x, y) => y.doneAt - x.doneAt);
+  model.undos = steps.map(({ name }) => ({ node: name, state: "waiting" as const }));
+  model.flow = "compensating";
+  undoNext(model);
+}
+
+export function undoNext(model: Model): void {
+  const next = model.undos.find(({ state }) => state !== "done");
+  if (next === undefined) model.flow = model.undos.length === 0 ? model.cause! : "compensated";
+  else if (next.state === "failed") model.flow = "compensation_failed";
+  else next.state = "started";
+}
+
+/** What a retry opens again: `undefined` when it is refused. */
+export function retry(model: Model, node?: string): readonly string[] | undefined {
+  if (model.flow === "compensation_failed" && node === undefined) {
+    const broken = model.undos.find(({ state }) => state === "failed")!;
+    broken.state = "started";
+    model.flow = "compensating";
+    return [broken.node];
+  }
+  const over = model.flow === "failed" || model.flow === "cancelled";
+  if (!over && !(model.flow === "running" && node !== undefined)) return undefined;
+  const named = node === undefined ? undefined : model.nodes.get(node)!;
+  if (named !== undefined && !failed(named)) return undefined;
+  const chosen = new Set<string>();
+  const choose = (one: ModelNode): void => {
+    if (chosen.has(one.name)) return;
+    chosen.add(one.name);
+    for (const child of model.nodes.values()) {
+      if (child.node === "skipped" && child.waitsFor.some(({ on }) => on === one.name)) choose(child);
+    }
+  };
+  for (const one of model.nodes.values()) {
+    const wanted = named === undefined ? one.policy !== "ignore" : one === named;
+    if (failed(one) && (one.stopped || wanted)) choose(one);
+  }
+  if (chosen.size === 0) return undefined;
+  for (const one of model.nodes.values()) {
+    if (isOpen(one) && one.job !== "blocked") one.letGo = true;
+  }
+  for (const name of chosen) {
+    const one = model.nodes.get(name)!;
+    one.letGo = false;
+    one.node = "open";
+    one.stopped = false;
+  }
+  for (const name of chosen) {
+    const one = model.nodes.get(name)!;
+    one.job = isHeld(model, one) && !startsEarly(model, one) ? "blocked" : "ready";
+  }
+  model.flow = "running";
+  model.cause = undefined;
+  return [...chosen];
+}
+
+/** Whether `to` waits for `from`, directly or not, or is it. */
+export function waits(model: Model, to: string, from: string): boolean {
+  return to === from || model.nodes.get(to)!.waitsFor.some(({ on }) => waits(model, on, from));
+}
