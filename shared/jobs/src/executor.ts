@@ -79,6 +79,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
         adder: { id: claimed.id, attempt: claimed.attempt, workerId },
         correlationId: claimed.correlationId,
         client: options.client,
+        payloads: options.payloads,
       }),
     async complete(attempt, tx, result) {
       const handler = handlers.find(attempt.name, attempt.version);

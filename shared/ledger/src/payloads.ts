@@ -78,13 +78,17 @@ export function createPayloadRecords(database: Database, table: TableName, repea
     where j.id = any (array(select id from locked))
     returning j.id`;
 
-  // Index: jobs_objects, jobs_history_objects, jobs_history (id), unique_keys_objects. Locks nothing.
+  // Index: jobs_objects, jobs_history_objects, jobs_history (id), unique_keys_objects, flow_nodes (job_id). Locks nothing.
   const referenced = `select a.key
     from json_to_recordset($1::text::json) as a(key text, job_id uuid)
     where exists (select from ${jobs} j where j.payload_form is not null and j.payload ->> 'object' = a.key)
       or exists (select from ${table("jobs_history")} h where h.payload_form is not null and h.payload ->> 'object' = a.key)
       or exists (
         select from ${table("jobs_history")} h where h.id = a.job_id and h.result #>> '{$warren,value,object}' = a.key
+      )
+      or exists (
+        select from ${table("flow_nodes")} n
+        where n.job_id = a.job_id and (n.result #>> '{$warren,value,object}' = a.key or n.payload ->> 'object' = a.key)
       )
       or exists (
         select from ${table("unique_keys")} k

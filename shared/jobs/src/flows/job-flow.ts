@@ -4,6 +4,8 @@ import type { Client } from "../client.ts";
 import type { JobDefinition, PayloadOf } from "../define.ts";
 import { Snoozed } from "../errors.ts";
 import { misfit } from "../json.ts";
+import { openResult } from "../payloads/payload.ts";
+import type { Payloads } from "../payloads/seal.ts";
 import { defineFlow, type NodeOptions } from "./define-flow.ts";
 import { FlowError } from "./errors.ts";
 import { newNode } from "./start.ts";
@@ -31,7 +33,7 @@ export interface JobFlow {
   readonly id: string | undefined;
   /**
    * The result of a node that this one comes after, directly or not.
-   * @throws FlowError `FLOW_RESULT_ABSENT` when it has none, `FLOW_NODE_UNKNOWN`; JobDataError `JOB_RESULT_INVALID`.
+   * @throws FlowError `FLOW_RESULT_ABSENT` when it has none, `FLOW_NODE_UNKNOWN`; JobDataError `JOB_RESULT_INVALID`; PayloadError.
    */
   resultOf<Definition extends JobDefinition>(node: string, definition: Definition): Promise<ParsedResultOf<Definition>>;
   /** The same for nodes that may have failed. */
@@ -63,9 +65,11 @@ export interface JobFlowOptions {
   readonly adder: Adder;
   readonly correlationId: string;
   readonly client: Pick<Client, "announce" | "prepare">;
+  /** Opens results that are encrypted or stored elsewhere. */
+  readonly payloads: Payloads;
 }
 
-export function createJobFlow({ flows, flowId, adder, correlationId, client }: JobFlowOptions): JobFlow {
+export function createJobFlow({ flows, flowId, adder, correlationId, client, payloads }: JobFlowOptions): JobFlow {
   const counts = new Map<string, number>();
 
   function own(): string {
@@ -79,7 +83,7 @@ export function createJobFlow({ flows, flowId, adder, correlationId, client }: J
   ): Promise<FlowOutcome<Definition>> {
     const id = own();
     const [outcome] = await flows.outcomes(id, { node });
-    if (outcome !== undefined) return typed(outcome, definition);
+    if (outcome !== undefined) return typed(outcome, definition, payloads);
     throw new FlowError("FLOW_NODE_UNKNOWN", `flow ${id} has no node "${node}"`, { flowId: id, node });
   }
 
@@ -102,7 +106,7 @@ export function createJobFlow({ flows, flowId, adder, correlationId, client }: J
     },
     async parents(definition) {
       const outcomes = await flows.outcomes(own(), { parentsOf: adder.id });
-      return ofDefinition(outcomes, definition);
+      return ofDefinition(outcomes, definition, payloads);
     },
     async add(definition, payload, { after, tx, ...options } = {}) {
       const id = own();
@@ -127,7 +131,7 @@ export function createJobFlow({ flows, flowId, adder, correlationId, client }: J
       const id = own();
       // taken off this attempt in the ledger already: what is thrown only ends the handler
       if ((await flows.park({ flowId: id, adder })) === "parked") throw new Snoozed(0);
-      return ofDefinition(await flows.outcomes(id, { childrenOf: adder.id }), definition);
+      return ofDefinition(await flows.outcomes(id, { childrenOf: adder.id }), definition, payloads);
     },
   };
 }
@@ -135,18 +139,20 @@ export function createJobFlow({ flows, flowId, adder, correlationId, client }: J
 function ofDefinition<Definition extends JobDefinition>(
   outcomes: readonly NodeOutcome[],
   definition: Definition,
-): readonly FlowOutcome<Definition>[] {
-  return outcomes
-    .filter((outcome) => outcome.definition === definition.name)
-    .map((outcome) => typed(outcome, definition));
+  payloads: Payloads,
+): Promise<readonly FlowOutcome<Definition>[]> {
+  const own = outcomes.filter((outcome) => outcome.definition === definition.name);
+  return Promise.all(own.map((outcome) => typed(outcome, definition, payloads)));
 }
 
-function typed<Definition extends JobDefinition>(
-  { name: node, state, result, reason }: NodeOutcome,
+async function typed<Definition extends JobDefinition>(
+  { name: node, jobId, definition: name, state, result, reason }: NodeOutcome,
   definition: Definition,
-): FlowOutcome<Definition> {
+  payloads: Payloads,
+): Promise<FlowOutcome<Definition>> {
   if (state !== "succeeded") return { node, state, reason };
-  const parsed = definition.result?.safeParse(result);
+  const opened = await openResult({ id: jobId, name, result }, payloads);
+  const parsed = definition.result?.safeParse(opened);
   if (parsed?.success === false) throw misfit(`result of node "${node}"`, parsed.error, "JOB_RESULT_INVALID");
-  return { node, state, result: (parsed === undefined ? result : parsed.data) as ParsedResultOf<Definition> };
+  return { node, state, result: (parsed === undefined ? opened : parsed.data) as ParsedResultOf<Definition> };
 }

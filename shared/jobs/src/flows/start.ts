@@ -109,18 +109,14 @@ async function prepareNode(flow: string, node: PlannedNode, context: NodeContext
   const { name, definition, payload, options } = node;
   const { correlationId, sendBy, prepare } = context;
   try {
-    return { ...notUnique(await prepare(definition, payload, { ...options, correlationId })), sendBy };
+    // in a flow, its id and the node's name say what is the same work; a unique key would leave a hole in it
+    const job = await prepare({ ...definition, unique: undefined }, payload, { ...options, correlationId });
+    return { ...job, sendBy };
   } catch (error) {
     if (!(error instanceof JobDataError)) throw error;
     const details = { ...error.details, flow, node: name };
     throw new JobDataError(error.code, `flow "${flow}", node "${name}": ${error.message}`, { details, cause: error });
   }
-}
-
-/** In a flow, the flow's id and the node's name say what is the same work; a unique key would leave a hole in it. */
-function notUnique(job: NewJob): NewJob {
-  const { unique, ...rest } = job;
-  return unique === undefined ? job : rest;
 }
 
 /** What the ledger needs to enqueue a job later; a compensation inherits the key of its step. */

@@ -1,9 +1,11 @@
 import { createHash } from "node:crypto";
 import { type NewJob, newId } from "@warren/ledger";
+import { z } from "zod";
 import type { JobDefinition } from "../define.ts";
 import { jsonText } from "../json.ts";
 import type { Place } from "./cipher.ts";
 import { packResult, type Sealed, unpackResult } from "./envelope.ts";
+import { PayloadError } from "./errors.ts";
 import { largestInlineBytes } from "./limits.ts";
 import { openText, type Payloads, type SealPolicy, sealText, staysPlain } from "./seal.ts";
 
@@ -69,8 +71,33 @@ export async function sealJobs(
 export async function openPayload(stored: StoredPayload, payloads: Payloads): Promise<unknown> {
   const { name, payload, payloadForm } = stored;
   if (payloadForm === undefined) return payload;
+  if (payloadForm.endsWith(undoSuffix)) return openUndo(stored, payloads);
   const place: Place = { jobId: payloadOwner(stored), name, column: "payload" };
   return JSON.parse(await openText(place, { form: payloadForm, value: payload }, payloads)) as unknown;
+}
+
+/**
+ * The form of a compensation's payload whose step was sealed: step and result lie in it as they lay with the step, bound to its id and
+ * name. The ledger makes it; what comes before tells whether any of it is encrypted.
+ */
+const undoSuffix = "+undo";
+
+const undoPayload = z.looseObject({
+  payload: z.unknown(),
+  result: z.unknown(),
+  step: z.object({ id: z.string(), name: z.string(), form: z.string().optional() }),
+});
+
+async function openUndo({ id: jobId, payload: stored }: StoredPayload, payloads: Payloads): Promise<unknown> {
+  const parsed = undoPayload.safeParse(stored);
+  if (!parsed.success) throw new PayloadError("PAYLOAD_SEAL_BROKEN", `the payload of compensation ${jobId} is damaged`);
+  const { payload, result, step, ...rest } = parsed.data;
+  const { id, name, form } = step;
+  return {
+    ...rest,
+    payload: await openPayload({ id, name, payload, payloadForm: form }, payloads),
+    result: await openResult({ id, name, result }, payloads),
+  };
 }
 
 /**

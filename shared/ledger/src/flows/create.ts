@@ -122,7 +122,6 @@ export async function insertNodes(
     name: node.name,
     definition: node.job.name,
     queue: node.job.queue,
-    payload_form: node.job.payloadForm,
     breakers: node.job.breakers ?? [],
     compensation: node.compensation,
   }));
@@ -133,14 +132,14 @@ export async function insertNodes(
      ),
      nodes as (
        insert into ${table("flow_nodes")} (
-         job_id, flow_id, added_by, delay_ms, position, eager, on_failure, name, definition, queue, payload_form, breakers,
+         job_id, flow_id, added_by, delay_ms, position, eager, on_failure, name, definition, queue, breakers,
          compensation
        )
-       select job_id, $3::uuid, added_by, delay_ms, position, eager, on_failure, name, definition, queue, payload_form, breakers,
+       select job_id, $3::uuid, added_by, delay_ms, position, eager, on_failure, name, definition, queue, breakers,
          compensation
        from json_to_recordset($2::text::json) as n(
          job_id uuid, added_by uuid, delay_ms double precision, position integer, eager boolean, on_failure text, name text,
-         definition text, queue text, payload_form text, breakers text[], compensation jsonb
+         definition text, queue text, breakers text[], compensation jsonb
        )
      )
      select id, queue, name, attempt from jobs where state = 'ready' and gate = 0`,

@@ -81,21 +81,28 @@ async function undoNext(run: RunSql, flowId: string, deps: FinishDeps): Promise<
     `with next as (
        update ${table("flow_undos")} set state = 'started', job_id = $2 where node_id = $1 returning node_id
      )
-     select n.compensation, f.correlation_id, f.trace, jsonb_build_object(
+     select n.compensation, case
+         when n.payload_form like 'a256gcm%' or n.result #>> '{$warren,form}' like 'a256gcm%' then 'a256gcm+undo'
+         when n.payload_form is not null or n.result -> '$warren' is not null then 'object+undo'
+       end as form, (jsonb_strip_nulls(jsonb_build_object(
+         'step', case when n.payload_form is not null or n.result -> '$warren' is not null
+           then jsonb_build_object('id', n.job_id, 'name', n.definition, 'form', n.payload_form) end
+       )) || jsonb_build_object(
          'payload', n.payload,
          'result', n.result,
          'flow', jsonb_build_object(
            'id', f.id, 'name', f.name, 'key', f.flow_key, 'node', n.name, 'jobId', n.job_id, 'cause', f.cause,
            'reason', f.reason, 'failedNode', f.failed_node
          )
-       )::text as payload
+       ))::text as payload
      from next join ${table("flow_nodes")} n on n.job_id = next.node_id join ${table("flows")} f on f.id = n.flow_id`,
     [next["node_id"], jobId],
   );
   const [row] = made.rows;
   if (row === undefined) throw new RangeError(`nothing to undo for node ${String(next["node_id"])}`);
   const template = row["compensation"] as JobTemplate;
-  const ready = await insertOne(run, { id: jobId, template, payload: String(row["payload"]), flowId }, table);
+  const form = (row["form"] as string | null) ?? undefined;
+  const ready = await insertOne(run, { id: jobId, template, payload: String(row["payload"]), form, flowId }, table);
   return { state: "compensating", ready };
 }
 
@@ -112,24 +119,30 @@ async function end(run: RunSql, flowId: string, state: FlowState, deps: FinishDe
   const template = row?.["on_finished"] as JobTemplate | null | undefined;
   if (row === undefined || template === null || template === undefined) return { state, ready: [] };
   const payload = String(row["payload"]);
-  return { state, ready: await insertOne(run, { id: newId(), template, payload, flowId: undefined }, table) };
+  return {
+    state,
+    ready: await insertOne(run, { id: newId(), template, payload, form: undefined, flowId: undefined }, table),
+  };
 }
 
 interface OneJob {
   readonly id: string;
   readonly template: JobTemplate;
   readonly payload: string;
+  /** Of a payload that holds sealed data of the step to be undone. */
+  readonly form: string | undefined;
   /** Of a job whose end its flow follows up. */
   readonly flowId: string | undefined;
 }
 
 async function insertOne(
   run: RunSql,
-  { id, template, payload, flowId }: OneJob,
+  { id, template, payload, form, flowId }: OneJob,
   table: TableName,
 ): Promise<readonly SendableJob[]> {
   const linked = flowId === undefined ? {} : { flowId, linked: true };
-  const job = { ...template, ...linked, payload: undefined };
+  const sealed = form === undefined ? {} : { payloadForm: form };
+  const job = { ...template, ...linked, ...sealed, payload: undefined };
   const { rows } = await run(
     `${insertJobs(table, { rare: true })} from ${jobInput(1)} returning id, queue, name, attempt, state, gate`,
     [`[${jobRowJson({ job, id, payload })}]`],

@@ -26,9 +26,10 @@ const recordSql = (table: TableName): string => `with ended as materialized (
     update ${table("flow_nodes")} n
     set state = e.state, reason = e.reason, finished_at = h.finished_at, done_seq = nextval('${table("flow_completions")}'),
       result = h.result,
-      payload = case when e.state = 'succeeded' and n.compensation is not null then h.payload end
+      payload = case when e.state = 'succeeded' and n.compensation is not null then h.payload end,
+      payload_form = case when e.state = 'succeeded' and n.compensation is not null then h.payload_form end
     from ended e cross join lateral (
-      select finished_at, result, payload from ${table("jobs_history")} where id = e.id offset 0
+      select finished_at, result, payload, payload_form from ${table("jobs_history")} where id = e.id offset 0
     ) h
     where n.job_id = any (array[e.id])
     returning n.job_id, n.flow_id, n.on_failure, n.state

@@ -1,5 +1,6 @@
 import type { ErrorCode } from "@warren/contracts";
 import { FencedError, LedgerError } from "../errors.ts";
+import { gateOfReturned } from "../gate.ts";
 import type { SendableJob } from "../job.ts";
 import { byIdOnly, type RunSql, type TableName } from "../sql.ts";
 import { insertNodes } from "./create.ts";
@@ -238,7 +239,8 @@ export async function parkJob(
   if (rows.length === 0) return "none";
   const parked = await run(
     `update ${table("jobs")}
-     set state = 'blocked', worker_id = null, excused = excused + 1, settled = attempt, probe = false, sent_at = null
+     set state = 'blocked', worker_id = null, excused = excused + 1, settled = attempt, probe = false, sent_at = null,
+       gate = ${gateOfReturned(table, "")}
      where id = $1 and attempt = $2 and worker_id = $3 and ${byIdOnly("state")} = 'running'
      returning 1`,
     [adder.id, adder.attempt, adder.workerId],

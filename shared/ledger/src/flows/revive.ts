@@ -1,4 +1,5 @@
 import type { FinishedJob, FollowUps } from "../follow-ups.ts";
+import { gateOfReady } from "../gate.ts";
 import type { SendableJob } from "../job.ts";
 import type { RunSql, TableName } from "../sql.ts";
 import type { LockedFlow } from "./advance.ts";
@@ -132,7 +133,7 @@ async function chooseNodes(
 async function reopen(run: RunSql, jobs: readonly string[], table: TableName): Promise<void> {
   await run(
     `update ${table("flow_nodes")}
-     set state = 'open', reason = null, finished_at = null, done_seq = null, result = null, payload = null
+     set state = 'open', reason = null, finished_at = null, done_seq = null, result = null, payload = null, payload_form = null
      where job_id = any ($1::uuid[])`,
     [jobs],
   );
@@ -167,8 +168,9 @@ async function bringBack(
     `with back as materialized (
        delete from ${table("jobs_history")} where id = any ($1::uuid[]) returning *
      )
-     insert into ${table("jobs")} (${kept}, excused, settled, run_at, send_after, state, breakers)
+     insert into ${table("jobs")} (${kept}, excused, settled, run_at, send_after, state, gate, breakers)
      select ${kept}, attempt, attempt, statement_timestamp(), statement_timestamp(), ${state},
+       ${gateOfReady(table, "queue")},
        coalesce(
          (select n.breakers from ${table("flow_nodes")} n where n.job_id = back.id),
          (select array(select jsonb_array_elements_text(n.compensation -> 'breakers'))
