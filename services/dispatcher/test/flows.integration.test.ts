@@ -55,4 +55,5 @@ test("a job that fell back to waiting in a flow that stops is cancelled by the d
   await bench.ledger.settle({ id: jobs["first"]!, attempt, workerId, outcome, linked: true });
   await bench.dispatcher();
   await flowIs(id, "cancelled");
+  expect((await bench.ledger.findJob(jobs["first"]!))?.state).toBe("cancelled");
 });

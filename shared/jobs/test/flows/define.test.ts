@@ -166,6 +166,16 @@ test("property: a circle is found exactly when there is one, and is one", () => 
   );
 });
 
+const read = async (flow: JobFlow) => {
+  expectTypeOf(await flow.resultOf("a", reserve)).toEqualTypeOf<{ reservation: string }>();
+  const outcome = await flow.outcomeOf("a", reserve);
+  // @ts-expect-error: a failed node has no result
+  expectTypeOf(outcome.result).toBeAny();
+  if (outcome.state === "succeeded") expectTypeOf(outcome.result).toEqualTypeOf<{ reservation: string }>();
+  // @ts-expect-error: the payload is another one's
+  await flow.add(charge, { sku: "x" });
+};
+
 test("types: payloads, compensations and results fit their jobs", () => {
   const flows = [
     () => defineFlow("f", (f) => void f.job(reserve, { sku: "x" }, { compensate: release })),
@@ -180,14 +190,5 @@ test("types: payloads, compensations and results fit their jobs", () => {
     () => step(charge, { cents: 1 }, { after: "x" }),
   ];
   expectTypeOf(flows).toBeArray();
-  const read = async (flow: JobFlow) => {
-    expectTypeOf(await flow.resultOf("a", reserve)).toEqualTypeOf<{ reservation: string }>();
-    const outcome = await flow.outcomeOf("a", reserve);
-    // @ts-expect-error: a failed node has no result
-    expectTypeOf(outcome.result).toBeAny();
-    if (outcome.state === "succeeded") expectTypeOf(outcome.result).toEqualTypeOf<{ reservation: string }>();
-    // @ts-expect-error: the payload is another one's
-    await flow.add(charge, { sku: "x" });
-  };
   expectTypeOf(read).toBeFunction();
 });

@@ -137,10 +137,10 @@ test("a flow starts with the caller's transaction, and its first jobs run after 
   await flowIs(started.id, "succeeded");
 });
 
+const bulk = (value: unknown) => chain("bulk", [step(add, { value: value as number }), step(sum, {}, { name: "end" })]);
+
 test("of several flows, one that is refused does not mix up the jobs of the others", async () => {
-  const flow = (value: unknown) =>
-    chain("bulk", [step(add, { value: value as number }), step(sum, {}, { name: "end" })]);
-  const answers = await Promise.allSettled([flow(1), flow("2"), flow(3)].map((one) => bench.client.startFlow(one)));
+  const answers = await Promise.allSettled([bulk(1), bulk("2"), bulk(3)].map((one) => bench.client.startFlow(one)));
   expect(answers.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
   const refused = answers[1] as PromiseRejectedResult;
   expect(refused.reason).toMatchObject({

@@ -17,15 +17,15 @@ export interface AdvanceDeps {
 }
 
 /** Which signals to follow up: those of these jobs, or the oldest. */
-export type Signals = { readonly jobs: readonly string[] } | { readonly limit: number };
+type Signals = { readonly jobs: readonly string[] } | { readonly limit: number };
 
-export interface Step extends Advanced {
+interface Step extends Advanced {
   /** Signals followed up. */
   readonly signals: number;
 }
 
 /** Why a flow stops. */
-export interface Stopping {
+interface Stopping {
   readonly cause: FlowCause;
   readonly reason: string;
   readonly failedNode: string | undefined;

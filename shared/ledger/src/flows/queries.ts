@@ -31,7 +31,7 @@ export interface FlowQueries {
   outcomes(flowId: string, of: OutcomesOf): Promise<readonly NodeOutcome[]>;
 }
 
-export interface FlowPlace {
+interface FlowPlace {
   readonly jobId: string;
   readonly flowId: string;
   readonly node: string | undefined;
