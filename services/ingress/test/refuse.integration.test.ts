@@ -173,13 +173,21 @@ describe("a request is refused, with its cause kept, when", () => {
     socket.destroy();
   });
 
+  test("its provider never uses its method", async () => {
+    const headers = { ...githubHeaders("{}", "m"), "x-correlation-id": "method" };
+    const response = await fetch(`${running.url}/webhooks/github`, { method: "PUT", headers, body: "{}" });
+    expect([response.status, response.headers.get("allow")]).toEqual([405, "POST"]);
+    expect(problem.parse(await response.json()).code).toBe("WEBHOOK_METHOD_NOT_ALLOWED");
+    expect(await kept("method")).toMatchObject({ cause: "method_not_allowed", method: "PUT", body: Buffer.from("{}") });
+  });
+
   test("its path is not one of ours", async () => {
     for (const path of ["/", "/webhooks", "/webhooks/github/more", "/webhooks/%ZZ"]) {
       const response = await fetch(`${running.url}${path}`, { method: "POST", body: "{}" });
       expect([400, 404]).toContain(response.status);
       expect(problem.parse(await response.json()).code).toMatch(/^HTTP_/);
     }
-    const got = await fetch(`${running.url}/webhooks/github`);
+    const got = await fetch(`${running.url}/webhooks/github`, { method: "DELETE" });
     expect([got.status, problem.parse(await got.json()).code]).toEqual([404, "HTTP_NOT_FOUND"]);
   });
 });

@@ -51,7 +51,12 @@ export function stripeHeader(payload: string, secret = stripeSecret, timestamp =
 }
 
 /** The headers that the reference library of Standard Webhooks makes. */
-export function standardHeaders(id: string, body: string, timestamp = nowSeconds): Record<string, string> {
-  const signature = new Webhook(standardSecret).sign(id, new Date(timestamp * 1000), body);
+export function standardHeaders(
+  id: string,
+  body: string,
+  timestamp = nowSeconds,
+  secret = standardSecret,
+): Record<string, string> {
+  const signature = new Webhook(secret).sign(id, new Date(timestamp * 1000), body);
   return { "webhook-id": id, "webhook-timestamp": String(timestamp), "webhook-signature": signature };
 }

@@ -54,7 +54,7 @@ describe("sources", () => {
     expect(taken("github", ["new", "old", "new, old"], sources)).toEqual(["new", "old"]);
     expect(taken("shop-eu", ["first", "second"], sources)).toEqual(["first", "second"]);
     expect([sources.get("github")?.maxBodyBytes, sources.get("shop-eu")?.maxBodyBytes]).toEqual([1_048_576, 10]);
-    expect([sources.get("github")?.ackStatus, sources.get("yookassa")?.ackStatus]).toEqual([202, 200]);
+    expect([sources.get("github")?.ack.status, sources.get("yookassa")?.ack.status]).toEqual([202, 200]);
   });
 
   test.for<{ mistake: string; env: Record<string, string>; sources?: unknown; says: string }>([

@@ -16,6 +16,8 @@ export const rejectionCause = z.enum([
   /** A `Content-Encoding` other than `identity`: Warren verifies and keeps the bytes as they were signed. */
   "encoding_unsupported",
   "content_type_unsupported",
+  /** A method that the source's provider never uses. */
+  "method_not_allowed",
   "signature_missing",
   /** A header that must stand alone came twice. */
   "header_repeated",
@@ -32,12 +34,12 @@ export const rejectionCause = z.enum([
 
 export type RejectionCause = z.infer<typeof rejectionCause>;
 
-/** What became of a received request. */
-export const webhookStatus = z.enum(["accepted", "duplicate", "rejected"]);
+/** What became of a received request. `answered`: it was a challenge of the provider, no event. */
+export const webhookStatus = z.enum(["accepted", "duplicate", "rejected", "answered"]);
 
 export type WebhookStatus = z.infer<typeof webhookStatus>;
 
-/** The body of every 2xx answer of `POST /webhooks/:source`. */
+/** The body of 2xx answers of `POST /webhooks/:source`, unless the provider wants to read another. */
 export const webhookReceipt = z.object({
   /** `duplicate`: the same event was accepted before; nothing was done again. */
   status: z.enum(["accepted", "duplicate"]),

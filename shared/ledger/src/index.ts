@@ -119,9 +119,11 @@ export {
   type Acceptance,
   type AcceptedJob,
   type AcceptedRequest,
+  type AnsweredRequest,
   createWebhookStore,
   type ReceivedRequest,
   type RejectedRequest,
+  type UneventfulRequest,
   type WebhookStore,
   type WebhookStoreOptions,
 } from "./webhooks/store.ts";

@@ -152,11 +152,11 @@ describe("storing webhooks", () => {
     await using world = await openLedgerWorld();
     const store = storeOn(world.ledger);
     const { dedupeKey: _key, eventId: _id, eventType: _type, jobs: _jobs, ...received } = aRequest("x");
-    await store.reject([
+    await store.record([
       { ...received, cause: "signature_mismatch", bodyBytes: received.body.length },
       { ...received, id: newId(), cause: "body_too_large", body: undefined, bodyBytes: 99 },
     ]);
-    await store.reject([]);
+    await store.record([]);
     expect(await requests(world.ledger)).toMatchObject([
       {
         status: "rejected",
@@ -166,6 +166,21 @@ describe("storing webhooks", () => {
       },
       { status: "rejected", cause: "body_too_large", body: null, body_bytes: "99" },
     ]);
+  });
+
+  test("answered challenges are kept beside them, and are no accepted event", async () => {
+    await using world = await openLedgerWorld();
+    const store = storeOn(world.ledger);
+    const { dedupeKey: _key, eventId: _id, jobs: _jobs, ...received } = aRequest("x");
+    await store.record([
+      { ...received, id: newId(), cause: "signature_mismatch", bodyBytes: received.body.length },
+      { ...received, id: newId(), eventType: "url_verification", bodyBytes: received.body.length },
+    ]);
+    expect(await requests(world.ledger)).toMatchObject([
+      { status: "rejected", cause: "signature_mismatch", event_type: null },
+      { status: "answered", cause: null, event_type: "url_verification", body: received.body, job_ids: [] },
+    ]);
+    expect(await store.accept(aRequest("x"))).toBe("accepted");
   });
 });
 

@@ -1,9 +1,11 @@
 import type { ErrorCode, RejectionCause } from "@warren/contracts";
 import type { FastifyReply } from "fastify";
+import type { Outcome } from "../intake/intake.ts";
+import type { Ack } from "../verify/verdict.ts";
 import { sendProblem } from "./problem.ts";
 
 interface Refusal {
-  readonly status: 400 | 401 | 404 | 413 | 415;
+  readonly status: 400 | 401 | 404 | 405 | 413 | 415;
   readonly code: ErrorCode;
 }
 
@@ -17,6 +19,7 @@ const refusals: Readonly<Record<RejectionCause, Refusal>> = {
   body_malformed: { status: 400, code: "WEBHOOK_BODY_MALFORMED" },
   encoding_unsupported: { status: 415, code: "WEBHOOK_ENCODING_UNSUPPORTED" },
   content_type_unsupported: { status: 415, code: "WEBHOOK_CONTENT_TYPE_UNSUPPORTED" },
+  method_not_allowed: { status: 405, code: "WEBHOOK_METHOD_NOT_ALLOWED" },
   signature_missing: notAuthentic,
   header_repeated: notAuthentic,
   signature_malformed: notAuthentic,
@@ -32,6 +35,22 @@ const refusals: Readonly<Record<RejectionCause, Refusal>> = {
 export function answerRejected(reply: FastifyReply, cause: RejectionCause, correlationId: string): FastifyReply {
   const { status, code } = refusals[cause];
   return sendProblem(reply, status, code, { detail: cause, correlationId });
+}
+
+/** Answers what was taken: an event by the source's `ack` unless its verdict brings another, a challenge by its own answer. */
+export function answerTaken(
+  reply: FastifyReply,
+  outcome: Extract<Outcome, { readonly kind: "accepted" | "duplicate" | "challenge" }>,
+  { ack, id, correlationId }: { readonly ack: Ack; readonly id: string; readonly correlationId: string },
+): FastifyReply {
+  reply.header("x-correlation-id", correlationId);
+  const answer = outcome.answer ?? ack;
+  reply.code(answer.status);
+  if (answer.kind === "receipt") {
+    return reply.header("content-type", "application/json").send(`{"status":"${outcome.kind}","requestId":"${id}"}`);
+  }
+  if (answer.contentType === undefined) return reply.send();
+  return reply.header("content-type", answer.contentType).send(answer.body);
 }
 
 const failures = {

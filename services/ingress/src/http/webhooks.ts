@@ -4,8 +4,9 @@ import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from
 import type { ClientAddressOf } from "../address/client-address.ts";
 import type { Intake, Outcome } from "../intake/intake.ts";
 import type { Rejections } from "../intake/rejections.ts";
+import { methods } from "../sources/provider.ts";
 import type { Source, Sources } from "../sources/source.ts";
-import { answerFailed, answerOverloaded, answerRejected } from "./answers.ts";
+import { answerFailed, answerOverloaded, answerRejected, answerTaken } from "./answers.ts";
 import { announcedBytes, type BufferBudget, discardBody, readBody } from "./body.ts";
 import { correlationOf } from "./correlation.ts";
 
@@ -35,7 +36,7 @@ const unknownSource = "(unknown)";
 
 const ackBuckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
-/** Adds `POST /webhooks/:source` to a server whose content-type parser leaves the body alone. */
+/** Adds `/webhooks/:source`, under every method that some provider uses, to a server whose content-type parser leaves the body alone. */
 export function registerWebhooks(app: FastifyInstance, options: WebhooksOptions): void {
   const { sources, intake, rejections, clientAddressOf, newId, log, tracing, maxInFlight, isClosing } = options;
   const budget: BufferBudget = { maxBytes: options.maxBufferedBytes, usedBytes: 0 };
@@ -60,7 +61,7 @@ export function registerWebhooks(app: FastifyInstance, options: WebhooksOptions)
     if (source === undefined) {
       discardBody(request.raw);
       requests.inc({ source: unknownSource, outcome: "rejected" });
-      keepRejected(request, {
+      record(request, {
         id,
         correlationId,
         source: undefined,
@@ -85,6 +86,7 @@ export function registerWebhooks(app: FastifyInstance, options: WebhooksOptions)
       const { body } = reading;
       try {
         const cause = unsupported(request, source);
+        if (cause === "method_not_allowed") reply.header("allow", source.methods.join(", "));
         if (cause !== undefined) return reject(request, reply, { ...known, cause, body, bodyBytes: body.length });
         const outcome = await traced(request, { id, correlationId, source, body });
         if (outcome.kind === "rejected") {
@@ -94,11 +96,10 @@ export function registerWebhooks(app: FastifyInstance, options: WebhooksOptions)
         if (outcome.kind === "failed") return answerFailed(reply, outcome.why, correlationId);
         ackSeconds.observe({ source: source.name }, (performance.now() - startedAt) / 1000);
         if (isClosing()) reply.header("connection", "close");
-        return reply
-          .code(source.ackStatus)
-          .header("x-correlation-id", correlationId)
-          .header("content-type", "application/json")
-          .send(`{"status":"${outcome.kind}","requestId":"${id}"}`);
+        if (outcome.kind === "challenge") {
+          record(request, { ...known, eventType: outcome.eventType, body, bodyBytes: body.length });
+        }
+        return answerTaken(reply, outcome, { ack: source.ack, id, correlationId });
       } finally {
         budget.usedBytes -= body.length;
       }
@@ -143,13 +144,19 @@ export function registerWebhooks(app: FastifyInstance, options: WebhooksOptions)
     });
   }
 
-  interface Refusal {
+  interface Known {
     readonly id: string;
     readonly correlationId: string;
     readonly source: Source | undefined;
+    readonly bodyBytes: number;
+  }
+  interface Refusal extends Known {
     readonly cause: RejectionCause;
     readonly body: Buffer | undefined;
-    readonly bodyBytes: number;
+  }
+  interface Answered extends Known {
+    readonly eventType: string | undefined;
+    readonly body: Buffer;
   }
 
   function reject(
@@ -158,15 +165,15 @@ export function registerWebhooks(app: FastifyInstance, options: WebhooksOptions)
     refusal: Refusal & { readonly source: Source },
   ): FastifyReply {
     requests.inc({ source: refusal.source.name, outcome: "rejected" });
-    keepRejected(request, refusal);
+    record(request, refusal);
     return answerRejected(reply, refusal.cause, refusal.correlationId);
   }
 
-  function keepRejected(request: FastifyRequest, { source, ...refusal }: Refusal): void {
+  function record(request: FastifyRequest, { source, ...kept }: Refusal | Answered): void {
     const { raw } = request;
     const peerAddress = raw.socket.remoteAddress;
     rejections.record(source?.name ?? unknownSource, {
-      ...refusal,
+      ...kept,
       source: source?.name ?? askedFor(request),
       provider: source?.provider,
       method: raw.method ?? "",
@@ -213,7 +220,7 @@ export function registerWebhooks(app: FastifyInstance, options: WebhooksOptions)
   const errorHandler = (error: FastifyError, request: FastifyRequest, reply: FastifyReply): void => {
     void failed(error, request, reply);
   };
-  app.post<WebhookParams>("/webhooks/:source", { errorHandler }, receive);
+  app.route<WebhookParams>({ method: [...methods], url: "/webhooks/:source", errorHandler, handler: receive });
 }
 
 /** Names that stand in URLs of scanners are kept for people to see, not whole novels. */
@@ -225,6 +232,7 @@ function askedFor({ params }: FastifyRequest): string {
 }
 
 function unsupported({ raw }: FastifyRequest, source: Source): RejectionCause | undefined {
+  if (!source.methods.some((method) => method === raw.method)) return "method_not_allowed";
   const encoding = raw.headers["content-encoding"];
   if (encoding !== undefined && encoding.toLowerCase() !== "identity") return "encoding_unsupported";
   return source.takesContentType(raw.headers["content-type"]) ? undefined : "content_type_unsupported";

@@ -1,10 +1,10 @@
 import type { RejectionCause } from "@warren/contracts";
 import type { AcceptedRequest, WebhookStore } from "@warren/ledger";
 import type { Logger } from "@warren/observability";
-import type { Origin, Route } from "../routing/route.ts";
-import type { ProviderName } from "../sources/providers.ts";
+import type { Origin } from "../routing/route.ts";
+import type { Routes } from "../routing/routes.ts";
 import type { Source } from "../sources/source.ts";
-import type { WebhookRequest } from "../verify/verdict.ts";
+import type { Answer, Challenge, WebhookRequest } from "../verify/verdict.ts";
 import { payloadOf, type WebhookEvent } from "./event.ts";
 
 /** A whole request that came to a known source. */
@@ -17,14 +17,16 @@ interface Received {
 }
 
 export type Outcome =
-  | { readonly kind: "accepted" | "duplicate" }
+  /** `answer`: to this event, where it differs from the source's. */
+  | { readonly kind: "accepted" | "duplicate"; readonly answer: Answer | undefined }
+  | Challenge
   | { readonly kind: "rejected"; readonly cause: RejectionCause }
   /** Our failure: it was not accepted, or we do not know, and the sender should come again. */
   | { readonly kind: "failed"; readonly why: "store" | "routing" | "secrets" };
 
 export interface IntakeOptions {
   readonly store: Pick<WebhookStore, "accept">;
-  readonly routes: Readonly<Record<ProviderName, Route>>;
+  readonly routes: Routes;
   readonly log: Logger;
   readonly now: () => number;
 }
@@ -38,7 +40,7 @@ export function createIntake({ store, routes, log, now }: IntakeOptions): Intake
   return async ({ id, source, request, peerAddress, origin }) => {
     const nowMs = now();
     const verdict = source.verify(request, source.secrets, nowMs);
-    if (verdict.kind === "rejected") return verdict;
+    if (verdict.kind === "rejected" || verdict.kind === "challenge") return verdict;
     if (verdict.kind === "unavailable") {
       complain(() =>
         log.error({ source: source.name }, "no secret of this source is current; its webhooks are put off"),
@@ -58,7 +60,7 @@ export function createIntake({ store, routes, log, now }: IntakeOptions): Intake
         receivedAt: new Date(nowMs),
         payload: payloadOf(request.body, verdict.parsed),
       };
-      jobs = routes[source.provider](event, origin);
+      jobs = routes(source.provider)(event, origin);
     } catch (error) {
       log.error(
         { err: error, source: source.name, requestId: id, eventType },
@@ -84,7 +86,7 @@ export function createIntake({ store, routes, log, now }: IntakeOptions): Intake
         eventType,
         jobs,
       });
-      return { kind };
+      return { kind, answer: verdict.answer };
     } catch (error) {
       complain(() => log.error({ err: error, source: source.name }, "webhooks could not be stored and are put off"));
       return { kind: "failed", why: "store" };

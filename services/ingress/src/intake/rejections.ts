@@ -1,4 +1,4 @@
-import type { RejectedRequest, WebhookStore } from "@warren/ledger";
+import type { UneventfulRequest, WebhookStore } from "@warren/ledger";
 import type { Logger, Metrics } from "@warren/observability";
 
 export interface RejectionLimits {
@@ -13,7 +13,7 @@ export interface RejectionLimits {
 export const defaultRejectionLimits: RejectionLimits = { perMinute: 120, bytesPerMinute: 8_388_608, waiting: 500 };
 
 export interface RejectionsOptions {
-  readonly store: Pick<WebhookStore, "reject">;
+  readonly store: Pick<WebhookStore, "record">;
   readonly limits: RejectionLimits;
   readonly log: Logger;
   readonly metrics: Metrics;
@@ -21,12 +21,12 @@ export interface RejectionsOptions {
 }
 
 /**
- * Keeps rejected requests, with their cause, off the path of accepted ones and within bounds: a flood of forgeries is counted in
+ * Keeps rejected requests, with their cause, and answered challenges off the path of accepted ones and within bounds: a flood of forgeries is counted in
  * full, but only its first requests of each minute are kept. Never throws, never waits.
  */
 export interface Rejections {
   /** `bucket` is what shares a limit: the source's name, or one bucket for all unknown names. */
-  record(bucket: string, request: RejectedRequest): void;
+  record(bucket: string, request: UneventfulRequest): void;
   /** Resolves when what waits is written (or given up). */
   drain(): Promise<void>;
 }
@@ -48,7 +48,7 @@ export function createRejections(options: RejectionsOptions): Rejections {
     labels: ["source"],
   });
   const buckets = new Map<string, Bucket>();
-  let waiting: { readonly bucket: string; readonly request: RejectedRequest }[] = [];
+  let waiting: { readonly bucket: string; readonly request: UneventfulRequest }[] = [];
   let writing: Promise<void> | undefined;
 
   function admits(name: string, bytes: number): boolean {
@@ -69,7 +69,7 @@ export function createRejections(options: RejectionsOptions): Rejections {
       const batch = waiting.slice(0, batchSize);
       waiting = waiting.slice(batchSize);
       try {
-        await store.reject(batch.map(({ request }) => request));
+        await store.record(batch.map(({ request }) => request));
       } catch (error) {
         for (const { bucket } of batch) dropped.inc({ source: bucket });
         log.warn({ err: error, requests: batch.length }, "rejected webhooks not kept");

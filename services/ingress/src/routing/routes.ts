@@ -20,8 +20,10 @@ export interface RoutingOptions {
   readonly notify: Recipient | undefined;
 }
 
-/** The routes of each provider's events. */
-export function createRoutes({ notify }: RoutingOptions): Readonly<Record<ProviderName, Route>> {
+/** Where the events of each provider go. */
+export type Routes = (provider: ProviderName) => Route;
+
+export function createRoutes({ notify }: RoutingOptions): Routes {
   const tell: Route = (event, origin) => (notify === undefined ? [] : mail(webhookReceived(notify, event), origin));
 
   const stripe: Route = (event, origin) => {
@@ -33,7 +35,8 @@ export function createRoutes({ notify }: RoutingOptions): Readonly<Record<Provid
     if (payload === undefined) return tell(event, origin);
     return [jobOf(confirmYookassaPayment, payload, origin)];
   };
-  return { github: tell, stripe, yookassa, "standard-webhooks": tell, hmac: tell };
+  const own: Partial<Record<ProviderName, Route>> = { stripe, yookassa };
+  return (provider) => own[provider] ?? tell;
 }
 
 function mail(payload: SendTemplatePayload, origin: Origin): readonly NewJob[] {

@@ -1,4 +1,3 @@
-import { createSecretKey } from "node:crypto";
 import { sourceName, WarrenError } from "@warren/contracts";
 import { z } from "zod";
 import type { Secret } from "../verify/verdict.ts";
@@ -77,7 +76,7 @@ function openSource(name: string, settings: SourceSettings, origin: string, inpu
   const { verify, secretKey } = attempt(origin, `${name}.options`, () => provider.open(settings.options));
   const secrets = settings.secrets.map((setting, at): Secret => {
     return attempt(origin, `secret ${at + 1} of ${name}`, () => {
-      const key = createSecretKey(secretKey(secretText(setting, input)));
+      const key = secretKey(secretText(setting, input));
       const period = typeof setting === "string" ? {} : setting;
       return {
         key,
@@ -99,7 +98,8 @@ function openSource(name: string, settings: SourceSettings, origin: string, inpu
     secrets,
     maxBodyBytes: settings.maxBodyBytes,
     takesContentType: contentTypeRule(settings.contentTypes ?? provider.contentTypes),
-    ackStatus: provider.ackStatus,
+    methods: provider.methods,
+    ack: provider.ack,
   };
 }
 

@@ -1,4 +1,5 @@
-import type { Secret, Verify } from "../verify/verdict.ts";
+import type { Ack, Secret, Verify } from "../verify/verdict.ts";
+import type { Method } from "./provider.ts";
 import type { ProviderName } from "./providers.ts";
 
 /** One configured sender of webhooks, ready to judge requests. */
@@ -11,8 +12,9 @@ export interface Source {
   readonly maxBodyBytes: number;
   /** Whether a `Content-Type` header is one that the source takes. A request without the header is taken: it claims nothing. */
   readonly takesContentType: (header: string | undefined) => boolean;
-  /** What an accepted or duplicate request is answered with. */
-  readonly ackStatus: 200 | 202;
+  readonly methods: readonly Method[];
+  /** What an accepted or duplicate request is answered with, unless its verdict says otherwise. */
+  readonly ack: Ack;
 }
 
 export type Sources = ReadonlyMap<string, Source>;

@@ -1,8 +1,8 @@
 import { createHmac, hash, type KeyObject, timingSafeEqual } from "node:crypto";
 import { isCurrent, type Secret } from "./verdict.ts";
 
-type HmacAlgorithm = "sha1" | "sha256" | "sha384" | "sha512";
-type SignatureEncoding = "hex" | "base64" | "base64url";
+export type HmacAlgorithm = "sha1" | "sha256" | "sha384" | "sha512";
+export type SignatureEncoding = "hex" | "base64" | "base64url";
 
 /** The parts of the signed content, in order. */
 export type SignedContent = readonly (string | Buffer)[];
@@ -41,7 +41,29 @@ export function matchHmac(check: HmacCheck): SignatureMatch {
   return matched ? "match" : "mismatch";
 }
 
-function hmac(algorithm: HmacAlgorithm, key: KeyObject, content: SignedContent, encoding: SignatureEncoding): string {
+/**
+ * Compares a token that is sent as it is with every current secret. Both sides are hashed first: the time tells nothing, not even the
+ * secret's length.
+ */
+export function matchToken(token: string, secrets: readonly Secret[], nowMs: number): SignatureMatch {
+  let judged = false;
+  let matched = false;
+  const sent = hash("sha256", Buffer.from(token, "latin1"), "buffer");
+  for (const secret of secrets) {
+    if (!isCurrent(secret, nowMs)) continue;
+    judged = true;
+    if (timingSafeEqual(hash("sha256", secret.key.export(), "buffer"), sent)) matched = true;
+  }
+  if (!judged) return "no-current-secret";
+  return matched ? "match" : "mismatch";
+}
+
+export function hmac(
+  algorithm: HmacAlgorithm,
+  key: KeyObject,
+  content: SignedContent,
+  encoding: SignatureEncoding,
+): string {
   const mac = createHmac(algorithm, key);
   for (const part of content) {
     // header text is latin1 in Node: this gives back the bytes that were sent

@@ -23,6 +23,30 @@ interface Verified {
   readonly eventType: string | undefined;
   /** The parsed body, when the verifier had to parse it. */
   readonly parsed?: unknown;
+  /** The answer to this event, where the provider wants another than to its other events. */
+  readonly answer?: Answer;
+}
+
+/** What a provider wants to read. */
+export interface Answer {
+  readonly kind: "answer";
+  readonly status: 200 | 202 | 204;
+  /** `undefined`: there is no body. */
+  readonly contentType: string | undefined;
+  readonly body: string;
+}
+
+/** How accepted events are answered: with Warren's own receipt, or with what the provider wants to read. */
+export type Ack = { readonly kind: "receipt"; readonly status: 200 | 202 } | Answer;
+
+/**
+ * The provider asks whether we are who it thinks, or there at all. It is answered at once and kept, but is no event and makes no
+ * job. Unless the provider's protocol leaves it unsigned, only a request that was proven may become one.
+ */
+export interface Challenge {
+  readonly kind: "challenge";
+  readonly answer: Answer;
+  readonly eventType: string | undefined;
 }
 
 export interface Rejected {
@@ -30,8 +54,15 @@ export interface Rejected {
   readonly cause: RejectionCause;
 }
 
-/** `unavailable`: our own configuration cannot judge the request now, so the sender should come again. */
-export type Verdict = Verified | Rejected | { readonly kind: "unavailable" };
+/** Our own configuration cannot judge the request now, so the sender should come again. */
+interface Unavailable {
+  readonly kind: "unavailable";
+}
+
+/** A verdict on a request that is not, or not now, taken for authentic. */
+export type Refusal = Rejected | Unavailable;
+
+export type Verdict = Verified | Challenge | Refusal;
 
 /** Judges a request. Total and pure: never throws, whatever the request holds, and takes time linear in its size. */
 export type Verify = (request: WebhookRequest, secrets: readonly Secret[], nowMs: number) => Verdict;
@@ -48,6 +79,14 @@ export function isCurrent(secret: Secret, nowMs: number): boolean {
   return nowMs >= secret.notBeforeMs && nowMs <= secret.notAfterMs;
 }
 
+export function answer(status: 200 | 202 | 204, contentType?: string, body = ""): Answer {
+  return { kind: "answer", status, contentType, body };
+}
+
+export function jsonAnswer(value: unknown): Answer {
+  return answer(200, "application/json", JSON.stringify(value));
+}
+
 const rejections = new Map<RejectionCause, Rejected>();
 
 /** One frozen object a cause: a flood of forgeries allocates nothing for its verdicts. */
@@ -60,4 +99,4 @@ export function rejected(cause: RejectionCause): Rejected {
   return verdict;
 }
 
-export const unavailable: Verdict = Object.freeze({ kind: "unavailable" });
+export const unavailable: Unavailable = Object.freeze({ kind: "unavailable" });

@@ -31,6 +31,10 @@ export const webhooksCodes = {
     meaning: "The source does not take this content type.",
     fix: "Add the type to the source's contentTypes, or set the provider to JSON.",
   },
+  WEBHOOK_METHOD_NOT_ALLOWED: {
+    meaning: "The source's provider never uses this HTTP method.",
+    fix: "The Allow header names the methods that the source takes; most providers only POST.",
+  },
   WEBHOOK_SECRETS_NOT_CURRENT: {
     meaning: "None of the source's secrets is within its notBefore and notAfter.",
     fix: "Give the source a current secret; senders that retry are then served.",

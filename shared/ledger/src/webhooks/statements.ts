@@ -100,15 +100,16 @@ export function acceptStatement(table: TableName): Statement {
 }
 
 /** Inserts only; locks nothing that exists. */
-export function rejectStatement(table: TableName): Statement {
+export function recordStatement(table: TableName): Statement {
   return {
-    name: "warren_webhooks_reject",
+    name: "warren_webhooks_record",
     text: `insert into ${table("webhook_requests")} (
     id, received_at, body_bytes, source, provider, status, cause, method, path, query, peer_address, client_address,
-    correlation_id, headers, body
+    event_type, correlation_id, headers, body
   )
-  select q.id, statement_timestamp(), q.body_bytes, q.source, q.provider, 'rejected', q.cause, q.method, q.path, q.query,
-    q.peer_address, q.client_address, q.correlation_id, q.headers,
+  select q.id, statement_timestamp(), q.body_bytes, q.source, q.provider,
+    case when q.cause is null then 'answered' else 'rejected' end, q.cause, q.method, q.path, q.query,
+    q.peer_address, q.client_address, q.event_type, q.correlation_id, q.headers,
     case when q.at is null then null else substring(${bodies} from q.at for q.size) end
   from ${requestInput}`,
   };

@@ -5,7 +5,7 @@ import { LedgerDataError, LedgerUnavailableError, mayBeOneItem } from "../errors
 import type { NewJob } from "../job.ts";
 import { isRare, type JobRow, payloadJson } from "../job-insert.ts";
 import type { Statement, TableName } from "../sql.ts";
-import { acceptStatement, rejectStatement } from "./statements.ts";
+import { acceptStatement, recordStatement } from "./statements.ts";
 import { jobValues, requestValues } from "./values.ts";
 
 /** One received HTTP call, as it is kept. */
@@ -41,6 +41,17 @@ export interface RejectedRequest extends ReceivedRequest {
   readonly cause: RejectionCause;
 }
 
+/** A challenge of the provider that was answered. It is no event: it has no dedupe key, and no job comes of it. */
+export interface AnsweredRequest extends ReceivedRequest {
+  readonly body: Buffer;
+  readonly bodyBytes: number;
+  readonly eventType: string | undefined;
+  readonly cause?: undefined;
+}
+
+/** What is kept though no event came of it. */
+export type UneventfulRequest = RejectedRequest | AnsweredRequest;
+
 /** A job of an accepted request, committed and ready. */
 export interface AcceptedJob {
   readonly id: string;
@@ -58,8 +69,8 @@ export interface WebhookStore {
    * repetition then settles it, because the key tells.
    */
   accept(request: AcceptedRequest): Promise<Acceptance>;
-  /** Keeps refused requests with their cause. */
-  reject(requests: readonly RejectedRequest[]): Promise<void>;
+  /** Keeps refused requests with their cause, and answered challenges. */
+  record(requests: readonly UneventfulRequest[]): Promise<void>;
 }
 
 export interface WebhookStoreOptions {
@@ -89,7 +100,7 @@ export interface RequestRow {
   readonly dedupeKey?: string;
   readonly eventId?: string | undefined;
   readonly eventType?: string | undefined;
-  readonly cause?: RejectionCause;
+  readonly cause?: RejectionCause | undefined;
   readonly jobCount: number;
 }
 
@@ -102,7 +113,7 @@ const worthOverlapping = 48;
 export function createWebhookStore(options: WebhookStoreOptions): WebhookStore {
   const { ledger, newId, onJobs, deadlineMs = 10_000 } = options;
   const accepting = acceptStatement(ledger.table);
-  const rejecting = rejectStatement(ledger.table);
+  const recording = recordStatement(ledger.table);
 
   const batcher = createBatcher<Entry, Acceptance>({
     name: "webhooks",
@@ -152,7 +163,7 @@ export function createWebhookStore(options: WebhookStoreOptions): WebhookStore {
         jobs,
       });
     },
-    async reject(requests) {
+    async record(requests) {
       if (requests.length === 0) return;
       const rows = requests.map((request) => ({
         request,
@@ -160,9 +171,10 @@ export function createWebhookStore(options: WebhookStoreOptions): WebhookStore {
         bodyBytes: request.bodyBytes,
         body: request.body,
         cause: request.cause,
+        eventType: request.cause === undefined ? storable(request.eventType) : undefined,
         jobCount: 0,
       }));
-      await ledger.run(rejecting, requestValues(rows));
+      await ledger.run(recording, requestValues(rows));
     },
   };
 }

@@ -1,0 +1,72 @@
+import type { KeyObject } from "node:crypto";
+import type { z } from "zod";
+import { noOptions } from "../verify/options.ts";
+import type { Ack, Verify } from "../verify/verdict.ts";
+import { textKey } from "./secret.ts";
+
+/** HTTP methods that a source may take. */
+export const methods = ["GET", "HEAD", "POST", "PUT", "PATCH"] as const;
+
+export type Method = (typeof methods)[number];
+
+/** What can be said of a provider beside its verifier. What is left out is what most providers do. */
+interface Manner {
+  /** Media types taken unless the source says otherwise; `*` takes any. Default: JSON. */
+  readonly contentTypes?: readonly string[];
+  /** Default: `POST`. Challenges of some providers come by `GET` or `HEAD`; the verifier tells by the method. */
+  readonly methods?: readonly Method[];
+  /** Default: a receipt, 202. A verdict may answer otherwise. */
+  readonly ack?: Ack;
+}
+
+interface ProviderDefinition<Options> extends Manner {
+  /** Settings of a source of this provider, with their defaults. */
+  readonly options: z.ZodType<Options>;
+  readonly verifier: (options: Options) => Verify;
+  /** How a secret is written; `undefined`: the provider has no secrets. Throws a `RangeError` that says what is wrong. */
+  readonly secret: ((options: Options, text: string) => KeyObject) | undefined;
+}
+
+/** How a kind of sender is verified and answered. */
+export interface Provider {
+  readonly contentTypes: readonly string[];
+  readonly methods: readonly Method[];
+  readonly ack: Ack;
+  readonly hasSecrets: boolean;
+  /** Checks the options of a source (throws a `ZodError`) and makes its verifier. */
+  readonly open: (options: unknown) => { readonly verify: Verify; readonly secretKey: (text: string) => KeyObject };
+}
+
+export const json = ["application/json", "application/*+json"] as const;
+export const form = ["application/x-www-form-urlencoded"] as const;
+
+export function defineProvider<Options>(definition: ProviderDefinition<Options>): Provider {
+  const { secret } = definition;
+  return {
+    contentTypes: definition.contentTypes ?? json,
+    methods: definition.methods ?? ["POST"],
+    ack: definition.ack ?? { kind: "receipt", status: 202 },
+    hasSecrets: secret !== undefined,
+    open: (raw) => {
+      const options = definition.options.parse(raw);
+      const secretKey = (text: string) => {
+        if (secret === undefined) throw new RangeError("is of no use: the provider signs nothing");
+        return secret(options, text);
+      };
+      return { verify: definition.verifier(options), secretKey };
+    },
+  };
+}
+
+/** A provider without options. `secret`: how its secret is written, default as text. */
+export function plainProvider(
+  verify: Verify,
+  { secret = textKey, ...manner }: Manner & { readonly secret?: (text: string) => KeyObject } = {},
+): Provider {
+  return defineProvider({
+    options: noOptions,
+    verifier: () => verify,
+    secret: (_options, text) => secret(text),
+    ...manner,
+  });
+}
