@@ -97,6 +97,21 @@ export { defineSchedule, type ScheduleDefinition, type ScheduleOptions } from ".
 export { type RegisterSchedulesOptions, registerSchedules } from "./schedules/register.ts";
 export { handleInThread, type ThreadOptions } from "./threads/handle-in-thread.ts";
 export type { ThreadHandler, ThreadJob, ThreadLog } from "./threads/thread-job.ts";
+export {
+  type DrizzleSql,
+  type DrizzleTransaction,
+  fromDrizzle,
+  fromKnex,
+  fromKysely,
+  fromPg,
+  fromPostgresJs,
+  fromPrisma,
+  type KnexTransaction,
+  type KyselyTransaction,
+  type PgTransaction,
+  type PostgresJsTransaction,
+  type PrismaTransaction,
+} from "./transactions.ts";
 export type { DefinedUniqueOptions, UniqueOptions } from "./unique.ts";
 export {
   createUpcast,

@@ -99,6 +99,10 @@ export const jobsCodes = {
     meaning: "The file of a handler in a thread cannot be loaded, or does not export the handler.",
     fix: "The message says which; export a function named `run`, or name the export in the option `export`.",
   },
+  JOB_TRANSACTION_MISSING: {
+    meaning: "An adapter of a database library was given a pool or a client instead of a transaction.",
+    fix: "Give it what the library passes to the body of its transaction; the message names the call.",
+  },
   WORKER_STATE_INVALID: {
     meaning: "A worker was started twice, or after it was let go.",
     fix: "Create a new worker.",

@@ -49,8 +49,8 @@ const columns = "position::text, event_id, topic, type, ordering_key, correlatio
 
 export function createOutbox(database: Database, table: TableName): Outbox {
   const outbox = table("event_outbox");
-  // Held to the end of the transaction: so positions within a key follow the order of commits.
-  const lockKeys = `select pg_advisory_xact_lock(hashtextextended(key, 7)) from (
+  // Held to the end of the transaction: so positions within a key follow the order of commits. Its answer is text, since Prisma cannot read void.
+  const lockKeys = `select pg_advisory_xact_lock(hashtextextended(key, 7))::text from (
       select distinct key from unnest($1::text[]) as key order by key
     ) keys`;
   const insert = `insert into ${outbox} (event_id, type, headers, body, correlation_id, ordering_key)
