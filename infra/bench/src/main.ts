@@ -10,6 +10,7 @@ const benches: Readonly<Record<string, () => Promise<{ run(options: BenchOptions
   events: () => import("./events/bench.ts"),
   boot: () => import("./boot/bench.ts"),
   peers: () => import("./peers/bench.ts"),
+  limits: () => import("./limits/bench.ts"),
 };
 
 export interface BenchOptions {
