@@ -54,7 +54,7 @@ export function measureQueues({ ledger, session, queues, metrics }: GaugesOption
   });
   // Index: jobs_ready (queue, run_at). Reads at most the counted entries; locks nothing.
   const count = `select count(*)::integer as ready from (
-      select 1 from ${ledger.table("jobs")} where queue = $1 and state = 'ready' and held_by is null and gate in (0, 2) limit ${mostCounted}
+      select 1 from ${ledger.table("jobs")} where queue = $1 and state = 'ready' and held_by is null and gate = 0 limit ${mostCounted}
     ) counted`;
 
   async function measureWaiting(): Promise<void> {

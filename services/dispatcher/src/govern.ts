@@ -8,7 +8,7 @@ import type { Sender } from "./sender.ts";
 
 export interface GovernOptions {
   readonly ledger: {
-    readonly limits: Pick<Ledger["limits"], "free" | "release" | "waiting">;
+    readonly limits: Pick<Ledger["limits"], "free" | "overdue" | "release" | "waiting">;
     readonly confirmSent: Ledger["confirmSent"];
   };
   readonly session: Pick<AmqpSession, "state">;
@@ -38,7 +38,11 @@ const sendsAtOnce = 6;
 /** While a queue is governed, its next job may come at any moment. */
 const restMs = 15;
 const filledMs = 2;
+/** The line is empty: what comes now comes one by one, and need not be looked for each time. */
+const emptiedMs = 8;
 const takenMs = 10;
+/** How often to look for what a dispatcher released and did not publish: it died, or had no broker. */
+const overdueMs = 1_000;
 const longestBlockedMs = 50;
 /** A queue that has been blocked for a while is looked at after this share of that time again: the delay stays small beside the wait. */
 const blockedShare = 0.05;
@@ -54,6 +58,7 @@ export function createGovernor(options: GovernOptions): Governor {
   const marks = createLateMarks({ ledger, log });
   const paces = new Map<string, Pace>();
   const sending = new Set<Promise<void>>();
+  let overdueAt = 0;
 
   async function look(queue: WaitingQueue): Promise<void> {
     if (!queue.governed) return freeQueue(queue.queue);
@@ -80,7 +85,7 @@ export function createGovernor(options: GovernOptions): Governor {
         pace.nextAt = at;
         break;
       case "filled":
-        pace.nextAt = at + filledMs;
+        pace.nextAt = at + Math.max(filledMs, nextMs ?? emptiedMs);
         break;
       case "taken":
         pace.nextAt = at + takenMs;
@@ -110,6 +115,10 @@ export function createGovernor(options: GovernOptions): Governor {
     async step() {
       // what is released while nothing can be published only takes the place of what could run later
       if (!canPublish(session)) return "idle";
+      if (now() >= overdueAt) {
+        overdueAt = now() + overdueMs;
+        send(await ledger.limits.overdue({ limit: jobsPerRound }));
+      }
       while (sending.size >= sendsAtOnce) await Promise.race(sending);
       const queues = await ledger.limits.waiting();
       const open = queues.filter(({ waits, paused }) => waits && !paused);

@@ -24,7 +24,11 @@ export interface Database extends AsyncDisposable {
   readonly run: (statement: Statement, values: readonly unknown[]) => Promise<readonly Row[]>;
   readonly query: RunSql;
   readonly transaction: <T>(work: (run: RunSql) => Promise<T>) => Promise<T>;
+  /** The same with prepared statements, for transactions that come again and again. */
+  readonly preparedTransaction: <T>(work: (run: RunPrepared) => Promise<T>) => Promise<T>;
 }
+
+export type RunPrepared = (statement: Statement, values: readonly unknown[]) => Promise<readonly Row[]>;
 
 /** How much longer than the server's own limit the client waits before it takes the connection for dead. */
 const silenceMs = 5_000;
@@ -85,12 +89,12 @@ export function openDatabase(options: DatabaseOptions): Database {
     }
   }
 
-  async function transaction<T>(work: (run: RunSql) => Promise<T>): Promise<T> {
+  async function inTransaction<T>(work: (client: PoolClient) => Promise<T>): Promise<T> {
     const ended = await withClient("transaction", async (client) => {
       await client.query("begin");
       let result: T;
       try {
-        result = await work((text, values) => runOn(client, text, values));
+        result = await work(client);
       } catch (error) {
         await rollBack(client);
         if (error instanceof LedgerUnavailableError) throw error;
@@ -122,12 +126,23 @@ export function openDatabase(options: DatabaseOptions): Database {
         return result.rows;
       }),
     query: (text, values) => withClient("query", (client) => runOn(client, text, values)),
-    transaction,
+    transaction: (work) => inTransaction((client) => work((text, values) => runOn(client, text, values))),
+    preparedTransaction: (work) =>
+      inTransaction((client) => work((statement, values) => runPrepared(client, statement, values))),
     [Symbol.asyncDispose]: () => {
       closed ??= pool.end();
       return closed;
     },
   };
+}
+
+async function runPrepared(client: PoolClient, statement: Statement, values: readonly unknown[]): Promise<Row[]> {
+  try {
+    const result = await client.query<Row>({ name: statement.name, text: statement.text, values: [...values] });
+    return result.rows;
+  } catch (error) {
+    throw asLedgerError(error, statement.name);
+  }
 }
 
 async function runOn(client: PoolClient, text: string, values: readonly unknown[]): Promise<{ rows: Row[] }> {

@@ -5,7 +5,7 @@ import type { TableName } from "./sql.ts";
  * sub-selects on policies have no parameters, so that a statement evaluates each once, when the first row asks.
  */
 
-/** Jobs on their way to a worker, as the predicates of `jobs_ready` and `jobs_unsent` have it. */
+/** Jobs on their way to a worker: direct ones, and released ones. */
 export const onItsWay = (job: string): string => `${job}gate in (0, 2)`;
 
 /** Jobs that a dispatcher may release, as the predicates of `jobs_waiting` and `jobs_waiting_keys` have it. */

@@ -59,7 +59,7 @@ export function createRelease(database: Database, table: TableName): Release {
       return { waiting: rows.length };
     },
     queues: async () => (await database.run(statements.queues, [])).map((row) => String(row["queue"])),
-    readyQueues: async () => (await database.run(statements.oldest, [])).map((row) => String(row["queue"])),
+    readyQueues: async () => (await database.run(statements.ready, [])).map((row) => String(row["queue"])),
     oldestReady: async () =>
       (await database.run(statements.oldest, [])).map((row) => ({
         queue: String(row["queue"]),
@@ -70,8 +70,9 @@ export function createRelease(database: Database, table: TableName): Release {
 
 function releaseStatements(table: TableName) {
   const jobs = table("jobs");
+  const sentBefore = "statement_timestamp() - $2::double precision * interval '1 millisecond'";
   // In the order in which they were due; at the same time, in that of their ids.
-  const take = (picked: string, change = ""): string => `with picked as (${picked}),
+  const take = (picked: string, change = "", before = ""): string => `with ${before} picked as (${picked}),
     taken as (
       update ${jobs} j
       set sent_at = null, send_after = clock_timestamp() + ${sendLease}${change}
@@ -82,11 +83,11 @@ function releaseStatements(table: TableName) {
 
   // Hops from queue to queue, one index entry each, instead of reading the backlog.
   const oldest = `oldest as (
-      (select queue, run_at from ${jobs} where state = 'ready' and held_by is null and ${onItsWay("")} order by queue, run_at limit 1)
+      (select queue, run_at from ${jobs} where state = 'ready' and held_by is null and gate = 0 order by queue, run_at limit 1)
       union all
       select next.queue, next.run_at from oldest cross join lateral (
         select queue, run_at from ${jobs}
-        where state = 'ready' and held_by is null and ${onItsWay("")} and queue > oldest.queue order by queue, run_at limit 1
+        where state = 'ready' and held_by is null and gate = 0 and queue > oldest.queue order by queue, run_at limit 1
       ) next
     )`;
 
@@ -105,16 +106,25 @@ function releaseStatements(table: TableName) {
     unsent: {
       name: "warren_take_unsent",
       text: take(`select id from ${jobs}
-        where state = 'ready' and held_by is null and sent_at is null and ${onItsWay("")} and send_after <= statement_timestamp()
+        where state = 'ready' and held_by is null and sent_at is null and gate = 0 and send_after <= statement_timestamp()
         order by send_after limit $1 for update skip locked`),
     },
-    // Index: jobs_ready (queue, run_at): those that have been due the longest were sent the longest ago.
+    // Those that have been due the longest were sent the longest ago. Index: jobs_ready (queue, run_at), jobs_released (queue).
     lost: {
       name: "warren_take_lost",
-      text: take(`select id from ${jobs}
-        where state = 'ready' and held_by is null and ${onItsWay("")} and queue = $1
-          and sent_at <= statement_timestamp() - $2::double precision * interval '1 millisecond'
-        order by run_at limit $3 for update skip locked`),
+      text: take(
+        `select id from direct union all select id from released`,
+        "",
+        `direct as (
+          select id from ${jobs}
+          where state = 'ready' and held_by is null and gate = 0 and queue = $1 and sent_at <= ${sentBefore}
+          order by run_at limit $3 for update skip locked
+        ),
+        released as (
+          select id from ${jobs} where queue = $1 and gate = 2 and state = 'ready' and sent_at <= ${sentBefore}
+          limit $3 for update skip locked
+        ),`,
+      ),
     },
     // Locks in id order: the input is sorted, and the lateral join takes it row by row. Fenced by the attempt: a job that was
     // claimed and came back meanwhile needs a message of its own. Index: jobs (id).
@@ -135,6 +145,18 @@ function releaseStatements(table: TableName) {
     oldest: {
       name: "warren_oldest_ready",
       text: `with recursive ${oldest} select queue, extract(epoch from clock_timestamp() - run_at) * 1000 as age_ms from oldest`,
+    },
+    // The same hops, and those over released jobs. Index: jobs_ready, jobs_released.
+    ready: {
+      name: "warren_ready_queues",
+      text: `with recursive ${oldest}, released as (
+          (select queue from ${jobs} where gate = 2 order by queue limit 1)
+          union all
+          select next.queue from released cross join lateral (
+            select queue from ${jobs} where gate = 2 and queue > released.queue order by queue limit 1
+          ) next
+        )
+        select queue from oldest union select queue from released order by queue`,
     },
     // The small table of workers, and the same hops.
     queues: {

@@ -13,44 +13,48 @@ export interface Shape {
   readonly keyed: boolean;
   /** Job names are paused. */
   readonly names: boolean;
+  /** Somebody else holds a row: step over it. */
+  readonly patient: boolean;
 }
 
 /** Answers `jobs` (id, name, attempt, in order), how many were set `aside`, and for turns where the search stood. */
 export function chooseStatement(table: TableName, shape: Shape): Statement {
   const flags = Object.entries(shape).filter(([, on]) => on);
-  const name = ["warren_release", ...flags.map(([flag]) => flag[0])].join("_");
+  const name = ["warren_release", ...flags.map(([flag]) => flag.slice(0, 2))].join("_");
   return { name, text: shape.turns ? turnsSql(table, shape) : lineSql(table, shape) };
 }
 
 /** Beyond what may be released, so many are looked at for those to set aside. */
 const asideStep = 500;
 
-const released = (table: TableName): string => `update ${table("jobs")} j
+/**
+ * By the places of the rows, which were found a moment ago in the same snapshot: a row that somebody has changed since is somewhere else, and
+ * is left for the next round. The statement runs under a short lock timeout; `patient` steps over what others hold for longer.
+ */
+const released = (table: TableName, patient: boolean): string => `update ${table("jobs")} j
     set gate = 2, sent_at = null, send_after = clock_timestamp() + ${sendLease}
-    where j.id = any (array(select id from locked))
+    where j.ctid = any (array(${patient ? unlocked(table, "select ctid from chosen") : "select ctid from chosen"})) and ${waiting("j.")}
     returning j.id, j.name, j.attempt`;
 
-/** A job that a cancel holds is left for the next round. */
-const locked = (table: TableName, ids: string): string => `select j.id from ${table("jobs")} j
-    where j.id = any (array(${ids})) and ${waiting("j.")} for update skip locked`;
+const unlocked = (table: TableName, places: string): string => `select j.ctid from ${table("jobs")} j
+      where j.ctid = any (array(${places})) and ${waiting("j.")} for update skip locked`;
 
 /**
  * One line: the highest priority first, in it the longest due. Paused names and keys leave the line when it is their turn, so that they are
- * stepped over once and not each time. `$1` queue, `$2` how many, `$3` paused names. Index: jobs_waiting, jobs (id).
+ * stepped over once and not each time. `$1` queue, `$2` how many, `$3` paused names. Index: jobs_waiting.
  */
-function lineSql(table: TableName, { keyed, names }: Shape): string {
+function lineSql(table: TableName, { keyed, names, patient }: Shape): string {
   const paused = [...(names ? ["j.name = any ($3::text[])"] : []), ...(keyed ? [pausedKey(table)] : [])];
   return `with head as materialized (
-    select j.id, (-j.priority) as level, j.run_at, ${paused.length === 0 ? "false" : `(${paused.join(" or ")})`} as paused
+    select j.id, j.ctid, (-j.priority) as level, j.run_at, ${paused.length === 0 ? "false" : `(${paused.join(" or ")})`} as paused
     from ${table("jobs")} j where j.queue = $1 and ${waiting("j.")}
     order by (-j.priority), j.run_at, j.id limit $2::int${paused.length === 0 ? "" : ` + ${asideStep}`}
   ),
   chosen as materialized (
-    select id, row_number() over (order by level, run_at, id) as place from head where not paused
+    select id, ctid, row_number() over (order by level, run_at, id) as place from head where not paused
     order by level, run_at, id limit $2::int
   ),
-  locked as (${locked(table, "select id from chosen")}),
-  released as (${released(table)}),
+  released as (${released(table, patient)}),
   ${setAside(table)}
   select ${answer("c.place")}, (select count(*)::int from aside) as aside
   ${names ? "" : "from (select $3::text[]) as unused"}`;
@@ -61,7 +65,7 @@ const pausedKey = (table: TableName): string =>
 
 const setAside = (table: TableName): string => `aside as (
     update ${table("jobs")} j set gate = 4
-    where j.id = any (array(${locked(table, "select id from head where paused")})) returning j.id
+    where j.ctid = any (array(${unlocked(table, "select ctid from head where paused")})) returning j.id
   )`;
 
 const answer = (order: string): string => `coalesce((
@@ -77,57 +81,65 @@ const unlimited = "2147483647";
  * keys with room as jobs may go, or after `$3` hops, and then the next round goes on where it stood (`$5` to `$7`); so keys without room
  * cost hops, and block nobody. Higher priorities come first over all keys: where a priority may hold more than was looked at, nothing of a
  * lower one goes. `$8` concurrency of a key, `$9` its tokens a millisecond, `$10` its burst, `$11` paused names.
- * Index: jobs_waiting_keys, jobs_released, jobs_begun; primary keys of jobs, queue_key_policies, queue_buckets.
+ * Index: jobs_waiting_keys, jobs_released, jobs_begun; primary keys of queue_key_policies and queue_buckets.
  */
 function turnsSql(table: TableName, shape: Shape): string {
-  const { strict, names } = shape;
+  const { strict, names, patient } = shape;
   const jobs = table("jobs");
   const key = keyOf("j.");
   const line = `from ${jobs} j where j.queue = $1 and ${waiting("j.")}`;
-  const inLevel = `${line} and (-j.priority) = r.level`;
-  const head = `select j.id, j.name ${line} and (-j.priority) = e.level and ${key} = e.key order by j.run_at, j.id`;
-  // a job that has begun is its key's first, whatever its priority
-  const begun = `select j.id, j.name from ${jobs} j where j.queue = $1 and j.gate = 3 and ${key} = e.key
-            and j.state = 'ready' and j.held_by is null`;
+  // the first job of the next key, with its place
+  const hop = (
+    phase: number,
+    where: string,
+  ): string => `(select r.level, ${key} as key, ${phase} as phase, true as real, j.id, j.ctid, j.name
+        ${line} and (-j.priority) = r.level and ${where} order by ${key}, j.run_at, j.id limit 1)`;
   // jobs without a key have no order among each other
-  const some = (limit: string): string =>
-    `select id, name, row_number() over () as lap from (${head} limit ${limit}) first`;
   const share = "least(e.room, (select jobs from each_key))";
-  const heads = strict
-    ? `(select id, name, 1 as lap from ((${begun} limit 1) union all (${head} limit 1)) first where e.key <> '' limit 1)
-        union all
-        (${some(`case e.key when '' then ${share} else 0 end`)})`
-    : some(share);
-  return `with recursive ring (level, key, phase, real, hops, found, room, wait_ms) as (
-    select $5::int, $6::text collate "C", $7::int, false, 0, 0, 0, null::float8
+  const further = `select j.id, j.ctid, j.name, 1 + row_number() over () as lap from (
+          select j.id, j.ctid, j.name ${line} and (-j.priority) = e.level and ${key} = e.key order by j.run_at, j.id
+          offset 1 limit ${strict ? `case e.key when '' then ${share} else 1 end` : share} - 1
+        ) j`;
+  // a job that has begun is its key's first, whatever its priority
+  const begun = `(select j.id, j.ctid, j.name from ${jobs} j where j.queue = $1 and j.gate = 3 and ${key} = e.key
+            and j.state = 'ready' and j.held_by is null and e.key <> '' limit 1)`;
+  const own = "select e.id, e.place, e.name";
+  const first = strict
+    ? `select first.*, 1 as lap from (${begun} union all (${own}) limit 1) first`
+    : `${own}, 1 as lap`;
+  return `with recursive ring (level, key, phase, real, hops, found, room, wait_ms, id, place, name) as (
+    select $5::int, $6::text collate "C", $7::int, false, 0, 0, 0, null::float8, null::uuid, null::tid, null::text
     union all
-    select n.level, n.key, n.phase, n.real, r.hops + 1, r.found + (k.room > 0)::int, k.room, k.wait_ms
+    select n.level, n.key, n.phase, n.real, r.hops + 1, r.found + (k.room > 0)::int, k.room, k.wait_ms, n.id, n.ctid, n.name
     from ring r
     cross join lateral (
-      (select r.level, ${key} as key, 1 as phase, true as real ${inLevel} and r.phase = 1 and ${key} > r.key
-        order by ${key} limit 1)
+      ${hop(1, `r.phase = 1 and ${key} > r.key`)}
       union all
-      (select r.level, ${key}, 2, true ${inLevel} and r.phase = 1 and ${key} <= $4::text order by ${key} limit 1)
+      ${hop(2, `r.phase = 1 and ${key} <= $4::text`)}
       union all
-      (select r.level, ${key}, 2, true ${inLevel} and r.phase = 2 and ${key} > r.key and ${key} <= $4::text
-        order by ${key} limit 1)
+      ${hop(2, `r.phase = 2 and ${key} > r.key and ${key} <= $4::text`)}
       union all
-      (select (-j.priority), $4::text, 1, false ${line} and (-j.priority) > r.level order by (-j.priority) limit 1)
+      (select (-j.priority), $4::text, 1, false, null, null, null ${line} and (-j.priority) > r.level
+        order by (-j.priority) limit 1)
       limit 1
     ) n
     cross join lateral (${roomSql(table, shape)}) k
     where r.hops < $3::int and r.found < $2::int
   ),
-  eligible as materialized (select level, key, room, hops from ring where room > 0),
+  eligible as materialized (select level, key, room, hops, id, place, name from ring where room > 0),
   each_key as (select greatest(1, ceil($2::numeric / greatest(1, count(*))))::int as jobs from eligible),
   head as materialized (
-    select e.level, e.key, e.room, e.hops, first.id, first.lap,
-      ${names ? "first.name = any ($11::text[])" : "false"} as paused,
+    select e.level, e.key, e.room, e.hops, found.id, found.place as ctid, found.lap,
+      ${names ? "found.name = any ($11::text[])" : "false"} as paused,
       count(*) over (partition by e.level, e.key) as got
-    from eligible e cross join lateral (${heads}) first
+    from eligible e cross join lateral (
+      ${first}
+      union all
+      (${further})
+    ) found (id, place, name, lap)
   ),
   chosen as materialized (
-    select id, key, row_number() over (order by level, lap, hops) as place
+    select id, ctid, key, row_number() over (order by level, lap, hops) as place
     from (
       select *, row_number() over (partition by key order by level, lap) as nth from head
       where not paused and level <= coalesce((
@@ -136,8 +148,7 @@ function turnsSql(table: TableName, shape: Shape): string {
     ) counted
     where nth <= room order by level, lap, hops limit $2::int
   ),
-  locked as (${locked(table, "select id from chosen")}),
-  released as (${released(table)})${strict ? "" : `,\n  ${setAside(table)}`}
+  released as (${released(table, patient)})${strict ? "" : `,\n  ${setAside(table)}`}
   select ${answer("c.place")}, ${strict ? "0" : "(select count(*)::int from aside)"} as aside,
     (select key from chosen order by place desc limit 1) as turn,
     l.level, l.key, l.phase, l.hops, l.found, (select min(wait_ms) from ring) as wait_ms

@@ -51,6 +51,8 @@ export interface Limits {
   release(request: { readonly queue: string; readonly limit: number }): Promise<Round>;
   /** Lets jobs go that wait in a queue that is governed no more. */
   free(request: { readonly queue: string; readonly limit: number }): ReturnType<ReturnType<typeof createTurns>["free"]>;
+  /** Released jobs that nobody has published in time, to be published by the caller within 10 s. */
+  overdue(request: { readonly limit: number }): ReturnType<ReturnType<typeof createTurns>["free"]>;
   /** For gauges. */
   lines(most: number): Promise<readonly WaitingLine[]>;
   /** Forgets the buckets of keys that are full again. Returns how many. */
@@ -131,6 +133,7 @@ export function createLimits({ database, table, again: { repeatable, undone } }:
     waiting: () => repeatable(() => turns.waiting()),
     release: (request) => undone(() => turns.release(request)),
     free: (request) => undone(() => turns.free(request)),
+    overdue: (request) => undone(() => turns.overdue(request)),
     lines: async (most) =>
       (await repeatable(() => database.run(lineUp, [most]))).map((row) => ({
         queue: String(row["queue"]),

@@ -28,11 +28,15 @@ export interface Room {
   readonly flow: number;
   /** In how many milliseconds the rate has room again, where the rate is what is in the way. */
   readonly nextTokenMs: number | undefined;
+  /** In how many milliseconds the workers will have used a third of what is ahead of them, where only they bound the release. */
+  readonly usedMs: number | undefined;
 }
 
 /** Enough work beyond the busy places that no worker runs dry before the next rounds: what finishes in this time. */
 const aheadMs = 150;
 const mostAhead = 3_000;
+/** A new job of a high priority waits no longer than this for a look. */
+const longestRestMs = 40;
 /** How fast the measured flow follows what is seen. */
 const flowMemoryMs = 400;
 
@@ -54,6 +58,7 @@ export function roomOf(sight: Sight): Room {
     jobs,
     bucket,
     flow,
+    usedMs: jobs === wanted && flow > 0 ? Math.min(longestRestMs, spare / flow / 3) : undefined,
     nextTokenMs: waitsForToken ? msUntil(bucket, rate, Math.min(rate.burst, unstarted + 1)) : undefined,
   };
 }

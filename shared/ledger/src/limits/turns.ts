@@ -1,8 +1,9 @@
-import type { Database, Row } from "../database.ts";
+import type { Database, Row, RunPrepared } from "../database.ts";
+import { LedgerUnavailableError } from "../errors.ts";
 import { keyOf, waiting } from "../gate.ts";
 import type { SendableJob } from "../job.ts";
-import { sendLease } from "../release.ts";
-import type { RunSql, Statement, TableName } from "../sql.ts";
+import { sendable, sendLease } from "../release.ts";
+import type { Statement, TableName } from "../sql.ts";
 import { chooseStatement, type Shape } from "./choose-sql.ts";
 import { policyOf, type QueuePolicy } from "./policy.ts";
 import { type Room, roomOf } from "./room.ts";
@@ -27,7 +28,7 @@ export interface Round {
    * dispatcher has this queue's turn.
    */
   readonly outcome: "more" | "filled" | "blocked" | "taken";
-  /** When a limit is known to have room again. */
+  /** When another look is worth it, where that is known: a token comes, or workers will have used half of what they have. */
   readonly nextMs: number | undefined;
 }
 
@@ -35,6 +36,7 @@ export interface Turns {
   waiting(): Promise<readonly WaitingQueue[]>;
   release(request: { readonly queue: string; readonly limit: number }): Promise<Round>;
   free(request: { readonly queue: string; readonly limit: number }): Promise<readonly SendableJob[]>;
+  overdue(request: { readonly limit: number }): Promise<readonly SendableJob[]>;
 }
 
 /** Keys that one search may step over. */
@@ -43,19 +45,23 @@ const mostHops = 4_000;
 const settlingMs = 250;
 /** No claim takes longer than the ledger's statement timeout. */
 const adoptingMs = 20_000;
+/** Somebody holds a waiting job for longer than a round may wait. */
+const isLockTimeout = (error: unknown): boolean =>
+  error instanceof LedgerUnavailableError && error.details["sqlState"] === "55P03";
+
 /** Before all levels of priority: the search begins with the first. */
 const fromTheTop = { level: -(2 ** 31), key: "", phase: 3 } as const;
 
 export function createTurns(database: Database, table: TableName): Turns {
   const sql = turnsSql(table);
 
-  async function prepareRound(run: RunSql, queue: string): Promise<Row | undefined> {
-    const mine = (await run(sql.attempt, [queue])).rows[0]?.["mine"];
-    if (mine !== true) return undefined;
-    return (await run(sql.look, [queue])).rows[0];
+  async function prepareRound(run: RunPrepared, queue: string): Promise<Row | undefined> {
+    const [turn] = await run(sql.attempt, [queue]);
+    if (turn?.["mine"] !== true) return undefined;
+    return (await run(sql.look, [queue]))[0];
   }
 
-  async function round(run: RunSql, queue: string, limit: number): Promise<Round> {
+  async function round(run: RunPrepared, queue: string, limit: number, patient: boolean): Promise<Round> {
     const seen = await prepareRound(run, queue);
     if (seen === undefined) return { jobs: [], outcome: "taken", nextMs: undefined };
     const sinceMs = Number(seen["now_ms"]) - Number(seen["governed_at_ms"]);
@@ -66,7 +72,7 @@ export function createTurns(database: Database, table: TableName): Turns {
       if (sinceMs < adoptingMs) await run(sql.adopt, [queue]);
       if (sinceMs < settlingMs) return { jobs: [], outcome: "blocked", nextMs: settlingMs - sinceMs };
     }
-    const shape = shapeOf(policy, seen);
+    const shape = shapeOf(policy, seen, patient);
     if (seen["set_aside"] === true) await run(sql.restore, [queue, shape.strict, seen["paused_jobs"]]);
     const starts = seen["watched"] === true ? await startsOf(run, queue, policy) : [];
     const room = roomOf(sightOf(seen, policy, starts));
@@ -75,16 +81,20 @@ export function createTurns(database: Database, table: TableName): Turns {
       return { jobs: [], outcome: "blocked", nextMs: room.nextTokenMs };
     }
     const chosen =
-      wanted === 0 ? undefined : (await run(sql.choose(shape), valuesOf(queue, wanted, policy, seen, shape))).rows[0];
+      wanted === 0 ? undefined : (await run(sql.choose(shape), valuesOf(queue, wanted, policy, seen, shape)))[0];
     const jobs = jobsOf(chosen, queue);
     const resumes = chosen !== undefined && Number(chosen["hops"]) >= mostHops && Number(chosen["found"]) < wanted;
     await run(sql.keep, [queue, ...keptOf(seen, room, jobs.length, chosen, resumes)]);
-    return { jobs, outcome: outcomeOf(jobs.length, wanted, limit, chosen, resumes), nextMs: nextOf(room, chosen) };
+    return {
+      jobs,
+      outcome: outcomeOf(jobs.length, wanted, limit, chosen, resumes),
+      nextMs: nextOf(room, chosen, jobs.length > 0 && (jobs.length === room.jobs || shape.counted || shape.strict)),
+    };
   }
 
-  async function startsOf(run: RunSql, queue: string, { keyRate }: QueuePolicy) {
+  async function startsOf(run: RunPrepared, queue: string, { keyRate }: QueuePolicy) {
     const perMs = keyRate === undefined ? null : keyRate.limit / keyRate.perMs;
-    const { rows } = await run(sql.starts, [queue, perMs, keyRate?.burst ?? null]);
+    const rows = await run(sql.starts, [queue, perMs, keyRate?.burst ?? null]);
     return rows.map((row) => ({ count: Number(row["starts"]), atMs: Number(row["at_ms"]) }));
   }
 
@@ -96,14 +106,16 @@ export function createTurns(database: Database, table: TableName): Turns {
         waits: row["waits"] === true,
         paused: row["paused"] === true,
       })),
-    release: ({ queue, limit }) => database.transaction((run) => round(run, queue, limit)),
-    free: async ({ queue, limit }) =>
-      (await database.run(sql.free, [queue, limit])).map((row) => ({
-        id: String(row["id"]),
-        queue,
-        name: String(row["name"]),
-        attempt: Number(row["attempt"]),
-      })),
+    release: async ({ queue, limit }) => {
+      try {
+        return await database.preparedTransaction((run) => round(run, queue, limit, false));
+      } catch (error) {
+        if (!isLockTimeout(error)) throw error;
+        return database.preparedTransaction((run) => round(run, queue, limit, true));
+      }
+    },
+    free: async ({ queue, limit }) => (await database.run(sql.free, [queue, limit])).map(sendable),
+    overdue: async ({ limit }) => (await database.run(sql.overdue, [limit])).map(sendable),
   };
 }
 
@@ -113,7 +125,7 @@ function countsRunning({ concurrency, keyConcurrency, order }: QueuePolicy, seen
   return counts || seen["limited_keys"] === true;
 }
 
-function shapeOf(policy: QueuePolicy, seen: Row): Shape {
+function shapeOf(policy: QueuePolicy, seen: Row, patient: boolean): Shape {
   const keyed = seen["keyed"] === true;
   const strict = policy.order === "strict";
   const counted = policy.keyConcurrency !== undefined || policy.keyRate !== undefined || seen["limited_keys"] === true;
@@ -123,6 +135,7 @@ function shapeOf(policy: QueuePolicy, seen: Row): Shape {
     counted,
     keyed,
     names: (seen["paused_jobs"] as readonly string[]).length > 0,
+    patient,
   };
 }
 
@@ -193,9 +206,10 @@ function outcomeOf(
   return jobs > 0 && wanted > 0 ? "filled" : "blocked";
 }
 
-function nextOf({ nextTokenMs }: Room, chosen: Row | undefined): number | undefined {
+/** `more`: jobs may be waiting for room, which each job that finishes makes. Else the line is empty. */
+function nextOf({ nextTokenMs, usedMs }: Room, chosen: Row | undefined, more: boolean): number | undefined {
   const keyMs = chosen?.["wait_ms"];
-  return nextTokenMs ?? (typeof keyMs === "number" ? keyMs : undefined);
+  return nextTokenMs ?? (typeof keyMs === "number" ? keyMs : more ? (usedMs ?? 2) : undefined);
 }
 
 const milliseconds = (column: string): string => `extract(epoch from ${column})::float8 * 1000`;
@@ -223,12 +237,14 @@ function turnsSql(table: TableName) {
         order by queue`,
     },
 
-    attempt: lockTurn(table).attempt,
+    attempt: { name: "warren_turn", text: lockTurn(table).attempt },
 
     // Under the lock, and after it was got: a snapshot from before might not see what the last holder released. A release that is lost
     // in a crash has left nothing behind but a message that no claim honours, so its commit need not wait for the disk.
     // Index: jobs_released; the small tables of policies and workers.
-    look: `select p.*, t.tokens, ${milliseconds("t.tokens_at")} as tokens_at_ms, t.outstanding, ${milliseconds("t.looked_at")} as looked_at_ms,
+    look: {
+      name: "warren_turn_look",
+      text: `select p.*, t.tokens, ${milliseconds("t.tokens_at")} as tokens_at_ms, t.outstanding, ${milliseconds("t.looked_at")} as looked_at_ms,
         t.flow, t.turn, t.resume_level, t.resume_key, t.resume_phase,
         ${milliseconds("clock_timestamp()")} as now_ms, ${milliseconds("p.governed_at")} as governed_at_ms,
         (select coalesce(sum(w.concurrency), 0) from ${table("workers")} w where w.ended_at is null and $1 = any (w.queues)) as places,
@@ -236,36 +252,57 @@ function turnsSql(table: TableName) {
         p.keyed and exists (
           select from ${table("queue_key_policies")} where queue = $1 and num_nonnulls(concurrency, rate_limit) > 0
         ) as limited_keys,
-        r.released, r.unstarted, set_config('synchronous_commit', 'off', true) as unwaited
+        r.released, r.unstarted, set_config('synchronous_commit', 'off', true) as unwaited,
+        set_config('lock_timeout', '100ms', true) as hurried
       from ${policies} p join ${table("queue_turns")} t on t.queue = p.queue
       cross join (
         select count(*) as released, count(*) filter (where state = 'ready') as unstarted
         from ${jobs} where queue = $1 and gate = 2
       ) r
       where p.queue = $1`,
+    },
 
     // Jobs that ran when their queue became governed count from now on. Index: jobs_running (worker_id).
-    adopt: `update ${jobs} set gate = 2
+    adopt: {
+      name: "warren_turn_adopt",
+      text: `update ${jobs} set gate = 2
       where worker_id = any (array(select id from ${table("workers")} where ended_at is null))
         and state = 'running' and queue = $1 and gate = 0`,
+    },
 
-    starts: takeStarts(table).text,
+    starts: takeStarts(table),
 
     // What was set aside and is paused no more goes back in line, hopping over what still is. With $2 everything goes: where order is
     // strict a paused job keeps its key waiting. Index: jobs_set_aside (queue, name, key), queue_key_policies.
-    restore: restoreSql(table),
+    restore: { name: "warren_turn_restore", text: restoreSql(table) },
 
-    choose: (shape: Shape): string => {
+    choose: (shape: Shape): Statement => {
       const name = JSON.stringify(shape);
       const known = choices.get(name) ?? chooseStatement(table, shape);
       choices.set(name, known);
-      return known.text;
+      return known;
     },
 
-    keep: `update ${table("queue_turns")} set tokens = $2, tokens_at = to_timestamp($3::float8 / 1000), outstanding = $4,
+    keep: {
+      name: "warren_turn_keep",
+      text: `update ${table("queue_turns")} set tokens = $2, tokens_at = to_timestamp($3::float8 / 1000), outstanding = $4,
         looked_at = to_timestamp($5::float8 / 1000), flow = $6, turn = coalesce($7, turn),
         resume_level = $8, resume_key = $9, resume_phase = $10
       where queue = $1`,
+    },
+
+    // All released jobs, which are few. Locked rows are another's. Index: jobs_released.
+    overdue: {
+      name: "warren_overdue",
+      text: `with picked as (
+          select id from ${jobs}
+          where gate = 2 and state = 'ready' and held_by is null and sent_at is null and send_after <= statement_timestamp()
+          order by queue limit $1 for update skip locked
+        )
+        update ${jobs} j set send_after = clock_timestamp() + ${sendLease}
+        where j.id = any (array(select id from picked))
+        returning j.id, j.queue, j.name, j.attempt`,
+    },
 
     // For queues without a policy: everything may go. Index: jobs_waiting, jobs_set_aside.
     free: {
@@ -280,7 +317,7 @@ function turnsSql(table: TableName) {
         update ${jobs} j set gate = 0, sent_at = null, send_after = clock_timestamp() + ${sendLease}
         where j.id = any (array(select id from lined union all select id from aside))
           and not exists (select from ${policies} p where p.queue = $1 and p.governed)
-        returning j.id, j.name, j.attempt`,
+        returning j.id, j.queue, j.name, j.attempt`,
     },
   } as const;
 }
