@@ -12,6 +12,7 @@ import { createGovernor } from "./govern.ts";
 import { createLoop, type Found, type Loop } from "./loop.ts";
 import { findLost } from "./lost.ts";
 import { relayOutbox } from "./outbox.ts";
+import { storeOf, sweepStore } from "./payloads.ts";
 import { createKnownQueues } from "./queues.ts";
 import { releaseDue, releaseUnsent } from "./release.ts";
 import { rescueWorkers } from "./rescue.ts";
@@ -52,6 +53,9 @@ const stoppingFlowsMs = 1_000;
 const queuesMs = 2_000;
 const lostMs = 5_000;
 const upkeepMs = 3_600_000;
+const payloadsMs = 30_000;
+/** Loops whose failure holds up no job. */
+const unhurried: ReadonlySet<string> = new Set(["upkeep", "payloads"]);
 const longestSilenceMs = 60_000;
 
 /** Creates a dispatcher; nothing happens before `start`. Needs no broker and no database to start: it waits for both. */
@@ -100,6 +104,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     loop("lost", Math.min(lostMs, sentForMs), findLost({ ledger, session, sender, log, sentForMs })),
     loop("gauges", queuesMs, measureQueues({ ledger, session, queues, metrics })),
     loop("upkeep", upkeepMs, upkeep),
+    loop("payloads", payloadsMs, sweepStore({ ledger, payloads: storeOf(config), log, metrics })),
   ];
   let disposed: Promise<void> | undefined;
 
@@ -123,7 +128,7 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     },
     drain: (deadline) => deadLetters.drain(deadline),
     health() {
-      const silent = loops.filter((one) => one.name !== "upkeep" && one.silentMs() > longestSilenceMs);
+      const silent = loops.filter((one) => !unhurried.has(one.name) && one.silentMs() > longestSilenceMs);
       if (silent.length === 0) return { status: "ok" };
       return { status: "failing", detail: `no good round for a minute: ${silent.map(({ name }) => name).join(", ")}` };
     },

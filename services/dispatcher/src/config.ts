@@ -1,10 +1,11 @@
+import { payloadSettings } from "@warren/jobs";
 import { z } from "zod";
 
 const milliseconds = (fallback: number, what: string) =>
   z.coerce.number().int().min(10).max(3_600_000).default(fallback).describe(`${what}, 10 to 3600000 milliseconds`);
 
 /** The dispatcher's own settings. */
-export const dispatcherConfig = z.object({
+export const dispatcherConfig = payloadSettings.extend({
   WARREN_POLL_MS: milliseconds(75, "how often to look for due and unpublished jobs while there are none"),
   WARREN_LOST_AFTER_MS: milliseconds(30_000, "after how long a published and unclaimed job may be lost"),
   WARREN_RETENTION_DAYS: z.coerce

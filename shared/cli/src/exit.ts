@@ -14,6 +14,11 @@ const codes: Partial<Record<ErrorCode, ExitCode>> = {
   SCHEDULE_ZONE_UNKNOWN: exitCodes.usage,
   SCHEDULE_TOO_FREQUENT: exitCodes.usage,
   LEDGER_UNAVAILABLE: exitCodes.unhealthy,
+  PAYLOAD_KEY_RING_INVALID: exitCodes.usage,
+  PAYLOAD_KEY_RING_MISSING: exitCodes.usage,
+  PAYLOAD_STORE_INVALID: exitCodes.usage,
+  PAYLOAD_STORE_MISSING: exitCodes.usage,
+  PAYLOAD_STORE_UNAVAILABLE: exitCodes.unhealthy,
   LEDGER_SCHEMA_BEHIND: exitCodes.unhealthy,
   LEDGER_SCHEMA_NEWER: exitCodes.unhealthy,
 };

@@ -1,4 +1,5 @@
 import { WarrenError } from "@warren/contracts";
+import { openPayloads, payloadSettings, viewJob } from "@warren/jobs";
 import { type JobRecord, migrate } from "@warren/ledger";
 import { type Environment, ledgerConfig, readConfig } from "@warren/service";
 import { commandLog, connectLedger } from "./connect.ts";
@@ -60,8 +61,11 @@ export async function jobShow({ environment, output, id }: LedgerCommand & { rea
     else say(output, `no job ${id}: wrong id, or its history is past retention`);
     return exitCodes.notFound;
   }
-  if (output.format === "json") printJson(output, job);
-  else printRows(output, ["field", "value"], fields(job));
+  // sealed data is shown to who has the keys and the store, and else a placeholder
+  const [settings] = readConfig([payloadSettings], environment);
+  const shown = await viewJob(job, openPayloads(settings));
+  if (output.format === "json") printJson(output, shown);
+  else printRows(output, ["field", "value"], fields(shown));
   return exitCodes.ok;
 }
 

@@ -6,6 +6,7 @@ import { addFlowCommands } from "./flow-commands.ts";
 import { jobShow, migrateStatus, migrateUp } from "./ledger.ts";
 import { type LimitFlags, limitsClear, limitsList, limitsPause, limitsSet, type PauseFlags } from "./limits.ts";
 import type { Output, OutputFormat } from "./output.ts";
+import { payloadsRotate, payloadsSweep } from "./payloads.ts";
 import { addScheduleCommands } from "./schedule-commands.ts";
 import { topologyApply, topologyMigrate, topologyPlan } from "./topology.ts";
 
@@ -124,6 +125,16 @@ function describeProgram(line: CommandLine, finish: (code: ExitCode) => void): C
     );
   addScheduleCommands(program, () => ({ environment, output: output() }), finish);
   addFlowCommands(program, { environment, output, finish });
+
+  const payloads = program.command("payloads").description("encrypted and offloaded payloads");
+  payloads
+    .command("rotate")
+    .description("encrypt the payloads of unfinished jobs under the current key; exit code 1 if some do not open")
+    .action(async () => finish(await payloadsRotate({ environment, output: output() })));
+  payloads
+    .command("sweep")
+    .description("delete objects of the payload store that no job refers to; dispatchers do it hourly")
+    .action(async () => finish(await payloadsSweep({ environment, output: output() })));
   return program;
 }
 

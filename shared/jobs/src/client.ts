@@ -49,6 +49,12 @@ export interface EnqueueItem<Payload> extends Omit<EnqueueOptions, "tx"> {
   readonly payload: Payload;
 }
 
+/** For rows that somebody else writes. */
+export interface PrepareOptions extends Omit<EnqueueOptions, "tx"> {
+  /** Name of the schedule whose jobs it is the pattern of; they are not unique. */
+  readonly schedule?: string;
+}
+
 export interface ClientOptions {
   readonly ledger: Pick<
     Ledger,
@@ -116,7 +122,7 @@ export interface Client extends FlowStarter, AsyncDisposable {
   prepare<Definition extends JobDefinition>(
     definition: Definition,
     payload: PayloadOf<Definition>,
-    options?: Omit<EnqueueOptions, "tx">,
+    options?: PrepareOptions,
   ): Promise<NewJob>;
   /** Publishes jobs that somebody else's statement has committed (see `prepare`). Never throws, never waits. */
   announce(jobs: readonly Pick<Announced, "id" | "queue">[]): void;
@@ -209,9 +215,11 @@ export function createClient(options: ClientOptions): Client {
   const sendBy = publisher === undefined ? "dispatcher" : "enqueuer";
   const announce = (jobs: readonly Pick<Announced, "id" | "queue">[]): void =>
     announcer?.announce(jobs.map(({ id, queue }) => ({ id, queue, bundleSize: defaultBundleSize })));
-  const prepareHere: Client["prepare"] = async (definition, payload, given) => {
+  const prepareHere: Client["prepare"] = async (definition, payload, { schedule, ...given } = {}) => {
     const { job, isPlain } = draft(definition, payload, given, sendBy, newId);
-    return isPlain ? job : sealJob(definition, job, payloads);
+    // said before sealing, which binds the payload to it
+    const row = schedule === undefined ? job : { ...withoutUnique(job), schedule };
+    return isPlain ? row : sealJob(definition, row, payloads);
   };
   return {
     ...createFlowStarter({ ledger, sendBy, announce, prepare: prepareHere, newId }),
@@ -316,6 +324,11 @@ function draft<Definition extends JobDefinition>(
     ...(attributes === undefined ? {} : { attributes }),
   };
   return { job, isPlain: staysPlain(definition, text) };
+}
+
+function withoutUnique(job: NewJob): NewJob {
+  const { unique, ...rest } = job;
+  return unique === undefined ? job : rest;
 }
 
 function startOf({ delayMs, at }: { delayMs?: number | undefined; at?: Date | undefined }): JobStart {

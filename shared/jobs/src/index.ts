@@ -9,6 +9,7 @@ export {
   type Enqueued,
   type EnqueueItem,
   type EnqueueOptions,
+  type PrepareOptions,
   prepare,
 } from "./client.ts";
 export { type Control, type ControlOptions, createControl } from "./control/control.ts";

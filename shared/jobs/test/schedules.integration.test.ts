@@ -120,15 +120,17 @@ test.for([
   await expect(bench.client.schedules.upsert(given)).rejects.toEqual(refused);
 });
 
-test("a payload that would be encrypted or offloaded is refused: a schedule keeps it in plain, for many jobs", async () => {
+test("a payload that must be encrypted is refused where nobody can do it: by registering without a client's prepare", async () => {
   const secret = defineJob({ name: "secret", payload: z.object({ n: z.number() }), encrypt: true });
-  const large = defineJob({ name: "large", payload: z.object({ text: z.string() }), offloadAboveBytes: 100 });
-  const refused = expect.objectContaining({
-    code: "JOB_OPTION_INVALID",
-    message: expect.stringContaining("id to look up"),
+  const schedules = [defineSchedule({ ...hourly, job: secret })];
+  const { ledger } = bench;
+  await expect(registerSchedules({ ledger, service: "mail", schedules })).rejects.toMatchObject({
+    code: "JOB_SEALING_REQUIRED",
   });
-  expect(() => defineSchedule({ ...hourly, job: secret })).toThrow(refused);
-  expect(() => defineSchedule({ ...hourly, job: large, payload: { text: "x".repeat(200) } })).toThrow(refused);
+  await expect(bench.client.schedules.upsert({ ...hourly, job: secret })).rejects.toMatchObject({
+    code: "PAYLOAD_KEY_RING_MISSING",
+  });
+  expect((await ledger.schedules.list()).filter(({ job }) => job.name === "secret")).toEqual([]);
 });
 
 test("an end before the start is refused where it is written", async () => {

@@ -7,6 +7,7 @@ export interface SealedJob {
   readonly id: string;
   readonly name: string;
   readonly uniqueKey: string | undefined;
+  readonly schedule: string | undefined;
   readonly payload: unknown;
   readonly payloadForm: string;
 }
@@ -46,8 +47,12 @@ export interface PayloadRecords {
   referenced(objects: readonly NamedObject[]): Promise<ReadonlySet<string>>;
   /** Takes a turn of ten minutes; `undefined` while another process has one, or the last full sweep is younger than `everyMs`. */
   takeSweep(sweep: { readonly store: string; readonly everyMs: number }): Promise<SweepTurn | undefined>;
-  /** Ends a turn at `position`; `undefined`: the store was swept to its end. */
-  endSweep(sweep: { readonly store: string; readonly position: string | undefined }): Promise<void>;
+  /** Ends a turn at `position`, from where the next one goes on. `finished`: the store was swept to its end. */
+  endSweep(sweep: {
+    readonly store: string;
+    readonly position: string | undefined;
+    readonly finished: boolean;
+  }): Promise<void>;
 }
 
 type Repeat = <T>(work: () => Promise<T>) => Promise<T>;
@@ -58,7 +63,7 @@ export function createPayloadRecords(database: Database, table: TableName, repea
   const findJobs = createFindJobs(database, table);
 
   // Index: jobs_sealed. Locks nothing.
-  const sealed = `select id, name, unique_key, payload, payload_form from ${jobs}
+  const sealed = `select id, name, unique_key, schedule, payload, payload_form from ${jobs}
     where payload_form is not null and ($1::uuid is null or id > $1::uuid) order by id limit $2`;
 
   // Locks the jobs in id order and skips those in somebody's hands. Index: primary key.
@@ -78,7 +83,8 @@ export function createPayloadRecords(database: Database, table: TableName, repea
     where j.id = any (array(select id from locked))
     returning j.id`;
 
-  // Index: jobs_objects, jobs_history_objects, jobs_history (id), unique_keys_objects, flow_nodes (job_id). Locks nothing.
+  // What flows keep of their jobs outlives history. Schedules are few, and read once. Locks nothing.
+  // Index: jobs_objects, jobs_history_objects, jobs_history (id), flow_nodes (job_id), unique_keys_objects.
   const referenced = `select a.key
     from json_to_recordset($1::text::json) as a(key text, job_id uuid)
     where exists (select from ${jobs} j where j.payload_form is not null and j.payload ->> 'object' = a.key)
@@ -87,9 +93,10 @@ export function createPayloadRecords(database: Database, table: TableName, repea
         select from ${table("jobs_history")} h where h.id = a.job_id and h.result #>> '{$warren,value,object}' = a.key
       )
       or exists (
-        select from ${table("flow_nodes")} n
-        where n.job_id = a.job_id and (n.result #>> '{$warren,value,object}' = a.key or n.payload ->> 'object' = a.key)
+        select from ${table("flow_nodes")} n where n.job_id = a.job_id
+          and (n.payload ->> 'object' = a.key or n.result #>> '{$warren,value,object}' = a.key)
       )
+      or a.key in (select s.payload ->> 'object' from ${table("schedules")} s where s.payload_form is not null)
       or exists (
         select from ${table("unique_keys")} k
         where k.successor is not null and k.successor -> 'payload' ->> 'object' = a.key
@@ -104,7 +111,7 @@ export function createPayloadRecords(database: Database, table: TableName, repea
     returning owner, position`;
 
   const endSweep = `update ${sweeps} set position = $2::text, taken_until = clock_timestamp(),
-      finished_at = case when $2::text is null then clock_timestamp() else finished_at end
+      finished_at = case when $3::boolean then clock_timestamp() else finished_at end
     where store = $1`;
 
   return {
@@ -116,6 +123,7 @@ export function createPayloadRecords(database: Database, table: TableName, repea
           id: String(row["id"]),
           name: String(row["name"]),
           uniqueKey: (row["unique_key"] as string | null) ?? undefined,
+          schedule: (row["schedule"] as string | null) ?? undefined,
           payload: row["payload"],
           payloadForm: String(row["payload_form"]),
         }));
@@ -146,9 +154,9 @@ export function createPayloadRecords(database: Database, table: TableName, repea
         if (row === undefined) return undefined;
         return { owner: String(row["owner"]), position: (row["position"] as string | null) ?? undefined };
       }),
-    endSweep: ({ store, position }) =>
+    endSweep: ({ store, position, finished }) =>
       repeatable(async () => {
-        await database.query(endSweep, [store, position ?? null]);
+        await database.query(endSweep, [store, position ?? null, finished]);
       }),
   };
 }

@@ -5,7 +5,7 @@ import { PayloadError } from "./errors.ts";
  * How a payload or result is stored (`jobs.payload_form`):
  * `undefined` plain JSON; `a256gcm` encrypted, in the row; `object` in the payload store; `a256gcm+object` encrypted, then stored there.
  */
-export type PayloadForm = "a256gcm" | "object" | "a256gcm+object";
+type PayloadForm = "a256gcm" | "object" | "a256gcm+object";
 
 /** A payload or result as the ledger keeps it. */
 export interface Sealed {

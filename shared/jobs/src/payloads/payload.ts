@@ -14,20 +14,25 @@ export interface StoredPayload {
   readonly id: string;
   /** What makes the job unique, if something does. */
   readonly uniqueKey?: string | undefined;
+  /** The schedule that made it, if one did. */
+  readonly schedule?: string | undefined;
   readonly name: string;
   readonly payload: unknown;
   readonly payloadForm?: string | undefined;
 }
 
 /**
- * Whose a sealed payload is: its job's. A newer job of the same unique key may hand its payload to the one that waits, so theirs is bound
- * to what they share, as an id made from name and key.
+ * Whose a sealed payload is: its job's. But a newer job of the same unique key may hand its payload to the one that waits, and all jobs of a
+ * schedule have the same one: theirs is bound to what they share, by an id made from that.
  */
-function payloadOwner({ id, name, uniqueKey }: Pick<StoredPayload, "id" | "name" | "uniqueKey">): string {
-  if (uniqueKey === undefined) return id;
-  const hash = createHash("sha256")
-    .update(JSON.stringify(["warren unique 1", name, uniqueKey]))
-    .digest("hex");
+function payloadOwner(stored: Pick<StoredPayload, "id" | "name" | "uniqueKey" | "schedule">): string {
+  const { id, name, uniqueKey, schedule } = stored;
+  if (uniqueKey !== undefined) return idOf(["warren unique 1", name, uniqueKey]);
+  return schedule === undefined ? id : idOf(["warren schedule 1", name, schedule]);
+}
+
+function idOf(shared: readonly string[]): string {
+  const hash = createHash("sha256").update(JSON.stringify(shared)).digest("hex");
   return hash.replace(/^(.{8})(.{4})(.{4})(.{4})(.{12}).*$/, "$1-$2-$3-$4-$5");
 }
 
@@ -39,8 +44,8 @@ export async function sealJob(definition: SealPolicy, job: NewJob, payloads: Pay
   const text = JSON.stringify(job.payload) ?? "null";
   if (staysPlain(definition, text)) return job;
   const id = job.id ?? newId();
-  const { name } = job;
-  const jobId = payloadOwner({ id, name, uniqueKey: job.unique?.key ?? job.uniqueKey });
+  const { name, schedule } = job;
+  const jobId = payloadOwner({ id, name, schedule, uniqueKey: job.unique?.key ?? job.uniqueKey });
   const { form, value } = await sealText({ jobId, name, column: "payload" }, text, definition, payloads);
   const isFresh = job.id === undefined ? { idIsFresh: true } : {};
   return { ...job, ...isFresh, id, payload: value, ...(form === undefined ? {} : { payloadForm: form }) };
@@ -136,7 +141,8 @@ export async function resealPayload(
   const place: Place = { jobId: payloadOwner(stored), name, column: "payload" };
   const policy: SealPolicy = {
     encrypt: payloadForm.includes("a256gcm"),
-    offloadAboveBytes: payloadForm.includes("object") ? -1 : undefined,
+    // what a compensation carries was measured with its step
+    offloadAboveBytes: payloadForm.includes("object") ? -1 : largestInlineBytes,
   };
   const { form = payloadForm, value } = await sealText(place, JSON.stringify(clear), policy, payloads);
   return { payload: value, payloadForm: form };

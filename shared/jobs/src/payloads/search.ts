@@ -28,7 +28,7 @@ export function attributesOf(
 }
 
 /** The same check for fields that somebody asks for. */
-export function checkAttributes(name: string, given: unknown): Attributes | undefined {
+function checkAttributes(name: string, given: unknown): Attributes | undefined {
   if (typeof given !== "object" || given === null || Array.isArray(given)) {
     throw refusal(name, "", "expected an object of plain values");
   }

@@ -38,6 +38,7 @@ export async function sweepPayloads(options: SweepOptions): Promise<Swept> {
   const turn = await ledger.payloads.takeSweep({ store: store.name, everyMs });
   if (turn === undefined) return nothing;
   let position = turn.position;
+  let finished = false;
   try {
     if (!(await isMarked(store, turn.owner))) return { ...nothing, more: true };
     const page = await store.list({ after: position, limit: pageSize });
@@ -50,9 +51,10 @@ export async function sweepPayloads(options: SweepOptions): Promise<Swept> {
     const orphans = ours.filter(({ key }) => !referenced.has(key));
     for (const { key } of orphans) await store.delete(key);
     position = page.next;
+    finished = position === undefined;
     return { looked: page.objects.length, deleted: orphans.length, more: position !== undefined };
   } finally {
-    await ledger.payloads.endSweep({ store: store.name, position });
+    await ledger.payloads.endSweep({ store: store.name, position, finished });
   }
 }
 

@@ -7,8 +7,9 @@ import { revealError } from "./shield.ts";
 
 /** Stands for data that is not shown. */
 export interface Placeholder {
-  readonly encrypted?: { readonly keyId: string };
-  readonly offloaded?: { readonly bytes: number };
+  /** `keyId` is left out where a compensation carries what its step was made of. */
+  readonly encrypted?: { readonly keyId?: string };
+  readonly offloaded?: { readonly bytes?: number };
   /** Why it could not be opened, when that was tried. */
   readonly code?: string;
 }
@@ -56,8 +57,8 @@ async function show(
 function placeholder(form: string, value: unknown): Placeholder {
   const { kid, bytes } = (typeof value === "object" && value !== null ? value : {}) as Record<string, unknown>;
   return {
-    ...(form.includes("a256gcm") ? { encrypted: { keyId: String(kid) } } : {}),
-    ...(form.includes("object") ? { offloaded: { bytes: Number(bytes) } } : {}),
+    ...(form.includes("a256gcm") ? { encrypted: typeof kid === "string" ? { keyId: kid } : {} } : {}),
+    ...(form.includes("object") ? { offloaded: typeof bytes === "number" ? { bytes } : {} } : {}),
   };
 }
 

@@ -13,7 +13,6 @@ import type { JobDefinition, PayloadOf } from "../define.ts";
 import { JobOptionError } from "../errors.ts";
 import { jsonText, misfit } from "../json.ts";
 import { parseOptions } from "../options.ts";
-import { staysPlain } from "../payloads/seal.ts";
 
 /** A schedule, as written by its author. */
 export interface ScheduleOptions<Definition extends JobDefinition = JobDefinition> {
@@ -111,15 +110,7 @@ export function defineSchedule<Definition extends JobDefinition>(
   previewFirings({ when, timeZone, after: new Date(0), count: 1 });
   const fits = given.job.payload.safeParse(given.payload);
   if (!fits.success) throw misfit(`payload of schedule ${parsed.name}`, fits.error, "JOB_PAYLOAD_INVALID");
-  const text = jsonText(`the payload of schedule ${parsed.name}`, given.payload, "JOB_PAYLOAD_UNSERIALISABLE");
-  // a sealed payload is bound to one job; a schedule's is that of many
-  if (!staysPlain(given.job, text)) {
-    throw new JobOptionError(
-      "JOB_OPTION_INVALID",
-      `defineSchedule: "payload": ${given.job.name} is encrypted or offloaded, and the payload of a schedule cannot be; give it an id to look up`,
-      { details: { path: "payload" } },
-    );
-  }
+  jsonText(`the payload of schedule ${parsed.name}`, given.payload, "JOB_PAYLOAD_UNSERIALISABLE");
   const { name, start, end, limit, misfire, overlap, priority, key } = parsed;
   const { job, payload } = given;
   return Object.freeze({ name, job, payload, when, timeZone, start, end, limit, misfire, overlap, priority, key });
@@ -129,13 +120,15 @@ export function defineSchedule<Definition extends JobDefinition>(
 export type Prepare = (
   definition: JobDefinition,
   payload: unknown,
-  options: { readonly priority?: number; readonly key?: string },
+  options: { readonly priority?: number; readonly key?: string; readonly schedule: string },
 ) => NewJob | Promise<NewJob>;
 
 /** The schedule as the ledger keeps it, with the job that it will make. */
 export async function newScheduleOf(definition: ScheduleDefinition, prepareJob: Prepare): Promise<NewSchedule> {
   const { job: jobDefinition, payload, priority, key, ...timing } = definition;
   const prepared = await prepareJob(jobDefinition, payload, {
+    // a sealed payload is bound to it: all jobs of the schedule will have the same
+    schedule: definition.name,
     ...(priority === undefined ? {} : { priority }),
     ...(key === undefined ? {} : { key }),
   });

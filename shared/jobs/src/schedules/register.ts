@@ -14,7 +14,7 @@ export interface RegisterSchedulesOptions {
   readonly schedules: readonly ScheduleDefinition[];
   /** Tells of orphans. */
   readonly log?: Pick<Logger, "warn">;
-  /** `client.prepare`, where the client has options of its own for payloads. */
+  /** `client.prepare`: needed where a definition encrypts or offloads, else `JOB_SEALING_REQUIRED`. */
   readonly prepare?: Prepare;
 }
 
@@ -45,7 +45,7 @@ export async function registerSchedules(options: RegisterSchedulesOptions): Prom
     }
     names.add(name);
   }
-  const prepareJob: Prepare = options.prepare ?? prepare;
+  const prepareJob: Prepare = options.prepare ?? preparePlain;
   const rows = await Promise.all(schedules.map((schedule) => newScheduleOf(schedule, prepareJob)));
   const registered = await ledger.schedules.register({ service, schedules: rows });
   if (registered.orphans.length > 0) {
@@ -57,3 +57,8 @@ export async function registerSchedules(options: RegisterSchedulesOptions): Prom
   }
   return registered;
 }
+
+const preparePlain: Prepare = (definition, payload, options) => {
+  const { schedule: _, ...own } = options;
+  return prepare(definition, payload, own);
+};

@@ -10,7 +10,7 @@ import { packResult, type Sealed, unpackResult } from "../../src/payloads/envelo
 import { PayloadError } from "../../src/payloads/errors.ts";
 import { createFileStore } from "../../src/payloads/file-store.ts";
 import { createKeyRing } from "../../src/payloads/key-ring.ts";
-import { openPayload, openResult, sealPayload, sealResult } from "../../src/payloads/payload.ts";
+import { openPayload, openResult, resealPayload, sealPayload, sealResult } from "../../src/payloads/payload.ts";
 import { openText, type Payloads, type SealPolicy, sealText } from "../../src/payloads/seal.ts";
 import { objectKeyFor, ownerOf } from "../../src/payloads/store.ts";
 
@@ -229,6 +229,35 @@ test("an edited payload stays as the stored one was: encrypted under the current
     payloadForm: undefined,
   });
   await expect(sealPayload(stored, { a: Number.NaN }, payloads)).rejects.toThrow("payload of mail.send.a");
+});
+
+test("what a compensation carries is opened where its step was sealed, and can be sealed anew as a whole", async () => {
+  const step = place();
+  const sealed = await sealText(step, '{"card":"4111"}', policies[1]!, payloads);
+  const result: unknown = await sealResult(
+    { id: step.jobId, name: step.name },
+    { result: 5, text: "5" },
+    policies[1]!,
+    payloads,
+  );
+  const stored = {
+    id: newId(),
+    name: "undo",
+    payload: {
+      payload: sealed.value,
+      result,
+      flow: { id: "f" },
+      step: { id: step.jobId, name: step.name, form: sealed.form },
+    },
+    payloadForm: "a256gcm+undo",
+  };
+  const clear = { payload: { card: "4111" }, result: 5, flow: { id: "f" } };
+  expect(await openPayload(stored, payloads)).toEqual(clear);
+  const anew = await resealPayload(stored, await openPayload(stored, payloads), payloads);
+  expect(anew.payloadForm).toBe("a256gcm");
+  expect(await openPayload({ ...stored, ...anew }, payloads)).toEqual(clear);
+  const elsewhere = { ...stored.payload, step: { ...stored.payload.step, id: newId() } };
+  expect((await refusal(openPayload({ ...stored, payload: elsewhere }, payloads))).code).toBe("PAYLOAD_SEAL_BROKEN");
 });
 
 test("objects are spread over 256 folders, each under its job's own id", () => {
