@@ -47,14 +47,16 @@ describe.for(schemes)("under $name", ({ settings, secrets, sign, body: bodyOf = 
     expect(judge(none, { headers: sign(fixed, 0), body: fixed })).toEqual({ kind: "unavailable" });
   });
 
-  test.skipIf(!coversBody)("a body with any one bit flipped is refused", () => {
-    fc.assert(
-      fc.property(event, fc.nat(), (body, bit) => {
-        const verdict = judge(source, { headers: sign(body, 0), body: flipped(Buffer.from(body), bit) });
-        expect(verdict).toEqual({ kind: "rejected", cause: "signature_mismatch" });
-      }),
-    );
-  });
+  if (coversBody) {
+    test("a body with any one bit flipped is refused", () => {
+      fc.assert(
+        fc.property(event, fc.nat(), (body, bit) => {
+          const verdict = judge(source, { headers: sign(body, 0), body: flipped(Buffer.from(body), bit) });
+          expect(verdict).toEqual({ kind: "rejected", cause: "signature_mismatch" });
+        }),
+      );
+    });
+  }
 
   test("a signed header with any one bit flipped is refused", () => {
     for (const [name, value] of Object.entries(sign(fixed, 0))) {

@@ -1,6 +1,6 @@
 import type { KeyObject } from "node:crypto";
 import type { z } from "zod";
-import { noOptions } from "../verify/options.ts";
+import { noOptions, timedOptions } from "../verify/options.ts";
 import type { Ack, Verify } from "../verify/verdict.ts";
 import { textKey } from "./secret.ts";
 
@@ -56,6 +56,23 @@ export function defineProvider<Options>(definition: ProviderDefinition<Options>)
       return { verify: definition.verifier(options), secretKey };
     },
   };
+}
+
+/** A provider whose only option is how far its signed time may lie from ours; `toleranceSeconds` is the default. */
+export function timedProvider(
+  verifier: (options: { readonly toleranceSeconds: number }) => Verify,
+  {
+    toleranceSeconds = 300,
+    secret = textKey,
+    ...manner
+  }: Manner & { readonly toleranceSeconds?: number; readonly secret?: (text: string) => KeyObject } = {},
+): Provider {
+  return defineProvider({
+    options: timedOptions(toleranceSeconds),
+    verifier,
+    secret: (_options, text) => secret(text),
+    ...manner,
+  });
 }
 
 /** A provider without options. `secret`: how its secret is written, default as text. */

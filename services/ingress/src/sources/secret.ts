@@ -23,6 +23,19 @@ export function standardKey(text: string): KeyObject {
   return base64Key(text.startsWith("whsec_") ? text.slice("whsec_".length) : text);
 }
 
+/** GitLab's secret token, or its signing token. */
+export function gitlabKey({ scheme }: { readonly scheme: "token" | "signature" }, text: string): KeyObject {
+  if (scheme === "signature") return standardKey(text);
+  if (text.startsWith("whsec_")) throw new RangeError('is a signing token: set options.scheme to "signature"');
+  return textKey(text);
+}
+
+/** Telegram's secret token: 1 to 256 letters, digits, `_` and `-`. */
+export function telegramKey(text: string): KeyObject {
+  if (!/^[A-Za-z0-9_-]{0,256}$/.test(text)) throw new RangeError("is not 1 to 256 letters, digits, _ and -");
+  return textKey(text);
+}
+
 /** A public key of Ed25519 as 32 bytes in hexadecimal. */
 export function ed25519Key(text: string): KeyObject {
   if (!/^[0-9a-f]{64}$/i.test(text)) throw new RangeError("is not a public key of 64 hexadecimal digits");

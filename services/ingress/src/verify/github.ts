@@ -1,6 +1,5 @@
 import { describingHeader } from "./header.ts";
-import { contentKey, keyOf } from "./signature.ts";
-import { judgeSignature, type SignatureHeader } from "./signed.ts";
+import { judgeSignature, type SignatureHeader, verified } from "./signed.ts";
 import type { Verify } from "./verdict.ts";
 
 const signature: SignatureHeader = {
@@ -18,13 +17,8 @@ const signature: SignatureHeader = {
 export const verifyGithub: Verify = (request, secrets, nowMs) => {
   const refusal = judgeSignature(request, secrets, nowMs, signature);
   if (refusal !== undefined) return refusal;
-
-  const { rawHeaders, body } = request;
-  const delivery = describingHeader(rawHeaders, "x-github-delivery");
-  return {
-    kind: "verified",
-    dedupeKey: delivery === undefined ? contentKey(body) : keyOf(delivery),
-    eventId: delivery,
-    eventType: describingHeader(rawHeaders, "x-github-event"),
-  };
+  return verified(request.body, {
+    id: describingHeader(request.rawHeaders, "x-github-delivery"),
+    type: describingHeader(request.rawHeaders, "x-github-event"),
+  });
 };

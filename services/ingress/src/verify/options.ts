@@ -74,3 +74,13 @@ export const yookassaOptions = z.strictObject({
 });
 
 export const noOptions = z.strictObject({});
+
+/** How far a signed time may lie in the past or in the future, in seconds. */
+export function timedOptions(defaultSeconds: number) {
+  return z.strictObject({ toleranceSeconds: z.number().positive().max(86_400).default(defaultSeconds) });
+}
+
+export const gitlabOptions = z.strictObject({
+  /** `token`: the secret token in `X-Gitlab-Token`; `signature`: a signing token, `whsec_…`. */
+  scheme: z.enum(["token", "signature"]).default("token"),
+});
