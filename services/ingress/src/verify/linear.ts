@@ -18,6 +18,7 @@ export function linearVerifier({ toleranceSeconds }: { readonly toleranceSeconds
     const parsed = parseJson(request.body);
     const sentAt = member(parsed, "webhookTimestamp");
     if (sentAt === undefined) return rejected("timestamp_missing");
+    if (typeof sentAt !== "number") return rejected("timestamp_malformed");
     const untimely = judgeTimestamp(String(sentAt), 1, toleranceSeconds * 1000, nowMs);
     if (untimely !== undefined) return untimely;
     const name = textMember(parsed, "type");
