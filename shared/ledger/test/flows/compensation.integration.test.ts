@@ -93,10 +93,11 @@ test("a failed compensation whose job is past retention is made anew", async () 
   expect((await world.flow(flow)).state).toBe("compensated");
 });
 
-test("the payload of a compensation outlives the history of its step", async () => {
+test("the result of a step, and the payload of its compensation, outlive the history of its job", async () => {
   const flow = await saga();
   await world.end(flow, "a", done("kept"));
   await world.ledger.query(`delete from ${world.ledger.table("jobs_history")} where id = $1`, [flow.jobs["a"]]);
+  expect(await world.ledger.flows.outcomes(flow.id, { node: "a" })).toMatchObject([{ result: "kept" }]);
   await world.end(flow, "b", failed);
   const { jobId } = (await world.ledger.flows.tree(flow.id))[0]!.compensation!;
   expect((await world.ledger.findJob(jobId!))?.payload).toMatchObject({ payload: { node: "a" }, result: "kept" });
