@@ -2,7 +2,7 @@ import { newId } from "@warren/ledger";
 import { waitFor } from "@warren/testing";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { z } from "zod";
-import { chain, chord, defineFlow, defineJob, handle, step } from "../../src/index.ts";
+import { chain, chord, defineFlow, defineJob, handle, NonRetryableError, step } from "../../src/index.ts";
 import { type Bench, openBench } from "../fixture.ts";
 
 let bench: Bench;
@@ -183,4 +183,25 @@ test("a worker killed in the middle of a flow delays it, and nothing runs twice 
   await bench.ledger.flows.follow([jobs["add"]!]);
   await flowIs(id, "succeeded");
   expect(ran).toEqual(["add 2", "sum"]);
+});
+
+test("when a flow fails, the signals of its running jobs abort, and it ends when they have", async () => {
+  const running = Promise.withResolvers<void>();
+  await bench.worker([
+    handle(add, async () => {
+      await running.promise;
+      throw new NonRetryableError("for the test");
+    }),
+    handle(sum, async ({ signal }) => {
+      running.resolve();
+      await new Promise((_, reject) => {
+        signal.addEventListener("abort", () => reject(signal.reason as Error));
+      });
+      return { sum: 0 };
+    }),
+  ]);
+  const flow = defineFlow("abort", (f) => void f.group([step(add, { value: 1 }), step(sum, {})]));
+  const { id, jobs } = await bench.client.startFlow(flow);
+  await flowIs(id, "failed");
+  expect(await bench.ledger.findJob(jobs["sum"]!)).toMatchObject({ state: "cancelled", reason: "FLOW_FAILED" });
 });

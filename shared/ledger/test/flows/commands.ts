@@ -5,6 +5,7 @@ import { aJob } from "../support/ledger-world.ts";
 import { done, failed as failure, undo as undoTemplate } from "./flow-world.ts";
 import {
   end,
+  endStopped,
   isOpen,
   type Model,
   type ModelNode,
@@ -97,7 +98,8 @@ const outcomes: Readonly<Record<Ending, Outcome>> = {
 };
 
 function modelEnd(model: Model, node: ModelNode, ending: Ending): void {
-  if (ending === "retrying") node.job = "retrying";
+  if (model.flow === "stopping" && ending !== "succeeded") endStopped(model, node);
+  else if (ending === "retrying") node.job = "retrying";
   else end(model, node, ending === "dead" ? "failed" : ending);
 }
 
@@ -152,7 +154,8 @@ const kill = (): Command =>
     expect((await ledger.expireWorker(beat)).expired).toBe(true);
     for (const node of where(model, "running")) {
       node.stalls += 1;
-      if (node.stalls > maxStalls) end(model, node, "failed");
+      if (model.flow === "stopping") endStopped(model, node);
+      else if (node.stalls > maxStalls) end(model, node, "failed");
       else node.job = "ready";
     }
     real.workerId = newId();

@@ -58,6 +58,12 @@ export function end(model: Model, node: ModelNode, state: Exclude<NodeState, "op
   if (state === "failed" || state === "cancelled") model.fresh.add(node.name);
 }
 
+/** A job that was asked to stop, and did not succeed all the same. */
+export function endStopped(model: Model, node: ModelNode): void {
+  end(model, node, "cancelled");
+  node.stopped = true;
+}
+
 /** Everything that follows from what has happened. */
 export function settle(model: Model): void {
   if (model.flow === "running") {
@@ -69,8 +75,7 @@ export function settle(model: Model): void {
   const nodes = [...model.nodes.values()];
   if (model.flow === "stopping") {
     for (const node of nodes.filter((one) => isOpen(one) && one.job !== "running")) {
-      end(model, node, "cancelled");
-      node.stopped = true;
+      endStopped(model, node);
     }
     model.fresh.clear();
     if (!nodes.some(isOpen)) undo(model);
