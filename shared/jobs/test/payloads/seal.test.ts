@@ -39,7 +39,9 @@ async function refusal(open: Promise<unknown>): Promise<PayloadError> {
 const open = (where: Place, { form, value }: Sealed, by: Payloads = payloads) =>
   openText(where, { form: form ?? "plain", value }, by);
 
-test("property: whatever JSON goes in comes out, in every form, as payload and as result", async () => {
+test("property: whatever JSON goes in comes out, in every form, as payload and as result", {
+  timeout: 30_000,
+}, async () => {
   await assert(
     asyncProperty(jsonValue(), constantFrom(...policies), async (given, policy) => {
       const text = JSON.stringify(given);
@@ -72,7 +74,7 @@ test("what is encrypted cannot be read in the row or in the store, and looks dif
   }
 });
 
-test("property: any changed bit of an envelope is refused", async () => {
+test("property: any changed bit of an envelope is refused", { timeout: 30_000 }, async () => {
   const where = place();
   for (const policy of policies.slice(1)) {
     const { form, value } = await sealText(
@@ -100,7 +102,7 @@ test("property: any changed bit of an envelope is refused", async () => {
   }
 });
 
-test("property: any changed bit of an object in the store is refused", async () => {
+test("property: any changed bit of an object in the store is refused", { timeout: 30_000 }, async () => {
   for (const policy of policies.slice(2)) {
     const where = place();
     const sealed = await sealText(where, JSON.stringify({ note: "something of some length" }), policy, payloads);
@@ -129,7 +131,9 @@ const others = (where: Place, { encrypt }: SealPolicy): readonly Place[] => [
   ...(encrypt ? [{ ...where, name: "mail.sen" }] : []),
 ];
 
-test("property: nothing opens at another job, under another name, or in another column", async () => {
+test("property: nothing opens at another job, under another name, or in another column", {
+  timeout: 30_000,
+}, async () => {
   await assert(
     asyncProperty(
       jsonValue(),
