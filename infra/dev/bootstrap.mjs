@@ -14,6 +14,7 @@ const entries = {
   demo: "infra/dev/src/demo/main.ts",
   test: "infra/dev/src/test.ts",
   bench: "infra/bench/src/main.ts",
+  chaos: "infra/chaos/src/main.ts",
   cli: "shared/cli/src/main.ts",
 };
 const modules = join(root, "node_modules");
