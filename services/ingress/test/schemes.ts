@@ -23,6 +23,8 @@ export interface Scheme {
   readonly body?: (id: string, text: string) => string;
   /** Whether the signature covers the body. Default: yes. */
   readonly coversBody?: false;
+  /** Headers that are needed and looked at, but that the signature does not cover. */
+  readonly uncovered?: readonly string[];
 }
 
 function hmacScheme(

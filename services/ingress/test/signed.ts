@@ -17,15 +17,18 @@ export interface RequestParts {
   readonly body?: string | Buffer;
   readonly clientAddress?: string | undefined;
   readonly url?: string;
+  readonly method?: string;
+  readonly peerAddress?: string;
 }
 
 export function request(parts: RequestParts): WebhookRequest {
   return {
-    method: "POST",
+    method: parts.method ?? "POST",
     url: parts.url ?? "/webhooks/test",
     rawHeaders: parts.rawHeaders ?? Object.entries(parts.headers ?? {}).flat(),
     body: Buffer.isBuffer(parts.body) ? parts.body : Buffer.from(parts.body ?? "{}"),
     clientAddress: "clientAddress" in parts ? parts.clientAddress : "192.0.2.1",
+    peerAddress: parts.peerAddress ?? "192.0.2.1",
   };
 }
 

@@ -1,5 +1,6 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { productSchemes } from "./product-schemes.ts";
 import { schemes } from "./schemes.ts";
 import { judge, nowMs, type RequestParts, request, sourceOf } from "./signed.ts";
 
@@ -14,7 +15,8 @@ function plainBody(id: string, text: string): string {
   return JSON.stringify({ id, type: `t${text}`, data: text });
 }
 
-describe.for(schemes)("under $name", ({ settings, secrets, sign, body: bodyOf = plainBody, coversBody = true }) => {
+describe.for([...schemes, ...productSchemes])("under $name", (scheme) => {
+  const { settings, secrets, sign, body: bodyOf = plainBody, coversBody = true, uncovered = [] } = scheme;
   const source = sourceOf({ ...settings, secrets });
   const event = fc.tuple(fc.uuid(), fc.string({ unit: "binary" })).map(([id, text]) => bodyOf(id, text));
   const which = fc.constantFrom<0 | 1>(0, 1);
@@ -59,10 +61,12 @@ describe.for(schemes)("under $name", ({ settings, secrets, sign, body: bodyOf = 
   }
 
   test("a signed header with any one bit flipped is refused", () => {
-    for (const [name, value] of Object.entries(sign(fixed, 0))) {
+    const whole = sign(fixed, 0);
+    for (const [name, value] of Object.entries(whole)) {
+      if (uncovered.includes(name)) continue;
       const bytes = Buffer.from(value, "latin1");
       for (let bit = 0; bit < bytes.length * 8; bit++) {
-        const headers = { ...sign(fixed, 0), [name]: flipped(bytes, bit).toString("latin1") };
+        const headers = { ...whole, [name]: flipped(bytes, bit).toString("latin1") };
         expect(judge(source, { headers, body: fixed }).kind, `${name}, bit ${bit}`).toBe("rejected");
       }
     }
@@ -112,11 +116,12 @@ describe.for(schemes)("under $name", ({ settings, secrets, sign, body: bodyOf = 
       "h1=;",
       "ts=",
     ];
+    const whole = sign(fixed, 0);
     for (const filler of fillers) {
       const value = filler.repeat(Math.floor(16_000 / filler.length));
       for (const name of names) {
+        const parts: RequestParts = { headers: { ...whole, [name]: value }, body: fixed };
         const before = process.cpuUsage();
-        const parts: RequestParts = { headers: { ...sign(fixed, 0), [name]: value }, body: fixed };
         expect(judge(source, parts).kind).toBe("rejected");
         // processor time, so that a busy machine fails nothing
         expect(process.cpuUsage(before).user).toBeLessThan(100_000);

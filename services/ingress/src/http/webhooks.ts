@@ -138,6 +138,7 @@ export function registerWebhooks(app: FastifyInstance, options: WebhooksOptions)
         rawHeaders: raw.rawHeaders,
         body: whole.body,
         clientAddress: clientAddressOf(peerAddress, forwardedFor(raw.headers["x-forwarded-for"])),
+        peerAddress,
       },
       peerAddress,
       origin: { correlationId: whole.correlationId, trace },

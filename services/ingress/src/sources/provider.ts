@@ -40,6 +40,9 @@ export interface Provider {
 export const json = ["application/json", "application/*+json"] as const;
 export const form = ["application/x-www-form-urlencoded"] as const;
 
+/** A receipt under 200, for providers that take no other status for success. */
+export const receipt200: Ack = { kind: "receipt", status: 200 };
+
 export function defineProvider<Options>(definition: ProviderDefinition<Options>): Provider {
   const { secret } = definition;
   return {
@@ -58,32 +61,29 @@ export function defineProvider<Options>(definition: ProviderDefinition<Options>)
   };
 }
 
+interface Keyed extends Manner {
+  /** How a secret is written. Default: as text. */
+  readonly secret?: (text: string) => KeyObject;
+}
+
+/** A provider with options and with secrets that are written the same whatever the options. */
+export function keyedProvider<Options>(
+  options: z.ZodType<Options>,
+  verifier: (options: Options) => Verify,
+  { secret = textKey, ...manner }: Keyed = {},
+): Provider {
+  return defineProvider({ options, verifier, secret: (_options, text) => secret(text), ...manner });
+}
+
 /** A provider whose only option is how far its signed time may lie from ours; `toleranceSeconds` is the default. */
 export function timedProvider(
   verifier: (options: { readonly toleranceSeconds: number }) => Verify,
-  {
-    toleranceSeconds = 300,
-    secret = textKey,
-    ...manner
-  }: Manner & { readonly toleranceSeconds?: number; readonly secret?: (text: string) => KeyObject } = {},
+  { toleranceSeconds = 300, ...manner }: Keyed & { readonly toleranceSeconds?: number } = {},
 ): Provider {
-  return defineProvider({
-    options: timedOptions(toleranceSeconds),
-    verifier,
-    secret: (_options, text) => secret(text),
-    ...manner,
-  });
+  return keyedProvider(timedOptions(toleranceSeconds), verifier, manner);
 }
 
-/** A provider without options. `secret`: how its secret is written, default as text. */
-export function plainProvider(
-  verify: Verify,
-  { secret = textKey, ...manner }: Manner & { readonly secret?: (text: string) => KeyObject } = {},
-): Provider {
-  return defineProvider({
-    options: noOptions,
-    verifier: () => verify,
-    secret: (_options, text) => secret(text),
-    ...manner,
-  });
+/** A provider without options. */
+export function plainProvider(verify: Verify, manner: Keyed = {}): Provider {
+  return keyedProvider(noOptions, () => verify, manner);
 }

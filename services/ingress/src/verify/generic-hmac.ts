@@ -1,7 +1,7 @@
-import { describingHeader, headerOf, repeated } from "./header.ts";
-import { parseJson, parsePointer, textAt } from "./json.ts";
-import type { HmacOptions, ValueFrom } from "./options.ts";
-import { contentKey, keyOf, matchHmac, maxSignatures, type SignedContent } from "./signature.ts";
+import { eventDescriber } from "./event-values.ts";
+import { headerOf, repeated } from "./header.ts";
+import type { HmacOptions } from "./options.ts";
+import { matchHmac, maxSignatures, type SignedContent } from "./signature.ts";
 import { compileTemplate } from "./template.ts";
 import { judgeTimestamp } from "./timestamp.ts";
 import { rejected, unavailable, type Verify, type WebhookRequest } from "./verdict.ts";
@@ -14,9 +14,7 @@ export function genericHmacVerifier(options: HmacOptions): Verify {
   const { algorithm, encoding, prefix, timestamp } = options;
   const header = options.header.toLowerCase();
   const contentOf = compileTemplate(options.content);
-  const idOf = valueReader(options.eventId);
-  const typeOf = valueReader(options.eventType);
-  const needsJson = options.eventId?.json !== undefined || options.eventType?.json !== undefined;
+  const describe = eventDescriber(options);
 
   return (request, secrets, nowMs) => {
     const value = headerOf(request.rawHeaders, header);
@@ -52,24 +50,6 @@ export function genericHmacVerifier(options: HmacOptions): Verify {
     if (match === "no-current-secret") return unavailable;
     if (match === "mismatch") return rejected("signature_mismatch");
 
-    const parsed = needsJson ? parseJson(request.body) : undefined;
-    const eventId = idOf(request, parsed);
-    // an id that ought to be there and is not would make every such event the same
-    const dedupeKey = eventId === undefined ? contentKey(request.body) : keyOf(eventId);
-    return { kind: "verified", dedupeKey, eventId, eventType: typeOf(request, parsed), parsed };
+    return { kind: "verified", ...describe(request) };
   };
-}
-
-type ReadValue = (request: WebhookRequest, parsed: unknown) => string | undefined;
-
-function valueReader(from: ValueFrom | undefined): ReadValue {
-  if (from?.header !== undefined) {
-    const name = from.header.toLowerCase();
-    return ({ rawHeaders }) => describingHeader(rawHeaders, name);
-  }
-  if (from?.json !== undefined) {
-    const pointer = parsePointer(from.json);
-    return (_request, parsed) => textAt(parsed, pointer);
-  }
-  return () => undefined;
 }

@@ -3,10 +3,12 @@ import { addressList } from "../address/address-list.ts";
 import { parseTemplate } from "./template.ts";
 import { yookassaAddresses } from "./yookassa.ts";
 
-const headerName = z.string().regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$/, "expected the name of an HTTP header");
+export const headerName = z
+  .string()
+  .regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$/, "expected the name of an HTTP header");
 
 /** Where a value stands in a request: in a header, or in the JSON body under a JSON Pointer (RFC 6901). */
-const valueFrom = z
+export const valueFrom = z
   .strictObject({
     header: headerName.optional(),
     json: z.string().startsWith("/", 'expected a JSON Pointer such as "/data/id"').optional(),
@@ -14,6 +16,21 @@ const valueFrom = z
   .refine((from) => (from.header === undefined) !== (from.json === undefined), "give either header or json");
 
 export type ValueFrom = z.infer<typeof valueFrom>;
+
+/** Where the id and the type of an event stand. Without an id, the same bytes are the same event. */
+export const eventOptions = { eventId: valueFrom.optional(), eventType: valueFrom.optional() };
+
+/** Addresses and networks in CIDR notation. */
+export const addressesOption = z
+  .array(z.string())
+  .min(1)
+  .superRefine((addresses, context) => {
+    try {
+      addressList(addresses);
+    } catch (error) {
+      context.addIssue({ code: "custom", message: error instanceof Error ? error.message : String(error) });
+    }
+  });
 
 export const hmacOptions = z
   .strictObject({
@@ -36,8 +53,7 @@ export const hmacOptions = z
         toleranceSeconds: z.number().positive().max(86_400).default(300),
       })
       .optional(),
-    eventId: valueFrom.optional(),
-    eventType: valueFrom.optional(),
+    ...eventOptions,
   })
   .check((context) => {
     const parts = parseTemplate(context.value.content);
@@ -60,17 +76,7 @@ export type HmacOptions = z.infer<typeof hmacOptions>;
 
 export const yookassaOptions = z.strictObject({
   /** Addresses and networks that notifications come from. Default: those that YooKassa documents. */
-  addresses: z
-    .array(z.string())
-    .min(1)
-    .superRefine((addresses, context) => {
-      try {
-        addressList(addresses);
-      } catch (error) {
-        context.addIssue({ code: "custom", message: error instanceof Error ? error.message : String(error) });
-      }
-    })
-    .default([...yookassaAddresses]),
+  addresses: addressesOption.default([...yookassaAddresses]),
 });
 
 export const noOptions = z.strictObject({});

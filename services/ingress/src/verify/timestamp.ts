@@ -10,13 +10,39 @@ export const defaultToleranceMs = 300_000;
 export function judgeTimestamp(
   text: string,
   unitMs: 1 | 1000,
-  toleranceMs: number,
+  tolerance: number | Tolerance,
   nowMs: number,
 ): Rejected | undefined {
   if (!isDigits(text)) return rejected("timestamp_malformed");
-  const atMs = Number(text) * unitMs;
-  if (nowMs - atMs > toleranceMs) return rejected("timestamp_too_old");
-  if (atMs - nowMs > toleranceMs) return rejected("timestamp_in_future");
+  return judgeMoment(Number(text) * unitMs, tolerance, nowMs);
+}
+
+/**
+ * How far a signed time may lie in each direction. Providers that send again with the first attempt's time need a long past; a
+ * long future is never needed, whatever the clocks.
+ */
+export interface Tolerance {
+  readonly pastMs: number;
+  readonly futureMs: number;
+}
+
+/** A tolerance of so many seconds into the past, and of five minutes at most into the future. */
+export function toleranceOf(pastSeconds: number): Tolerance {
+  return { pastMs: pastSeconds * 1000, futureMs: Math.min(pastSeconds * 1000, defaultToleranceMs) };
+}
+
+const rfc3339 = /^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}(?:\.\d{1,9})?(?:Z|[+-]\d{2}:\d{2})$/;
+
+/** Judges a time written as RFC 3339, such as `2026-11-22T12:00:00Z`. */
+export function judgeInstant(text: string, tolerance: number | Tolerance, nowMs: number): Rejected | undefined {
+  const atMs = rfc3339.test(text) ? Date.parse(text) : Number.NaN;
+  return Number.isNaN(atMs) ? rejected("timestamp_malformed") : judgeMoment(atMs, tolerance, nowMs);
+}
+
+function judgeMoment(atMs: number, tolerance: number | Tolerance, nowMs: number): Rejected | undefined {
+  const { pastMs, futureMs } = typeof tolerance === "number" ? { pastMs: tolerance, futureMs: tolerance } : tolerance;
+  if (nowMs - atMs > pastMs) return rejected("timestamp_too_old");
+  if (atMs - nowMs > futureMs) return rejected("timestamp_in_future");
   return undefined;
 }
 

@@ -11,6 +11,8 @@ export interface WebhookRequest {
   readonly body: Buffer;
   /** The sender's address as far as trusted proxies tell it. */
   readonly clientAddress: string | undefined;
+  /** The other end of the connection: the sender, or the nearest proxy. */
+  readonly peerAddress: string | undefined;
 }
 
 /** An authentic request, with what its provider says about the event. */

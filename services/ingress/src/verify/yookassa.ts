@@ -1,5 +1,6 @@
-import { addressList, inAddressList } from "../address/address-list.ts";
+import { addressList } from "../address/address-list.ts";
 import { member, parseJson, textMember } from "./json.ts";
+import { judgeAddress } from "./sender.ts";
 import { keyOf } from "./signature.ts";
 import { rejected, type Verify } from "./verdict.ts";
 
@@ -24,8 +25,8 @@ export const yookassaAddresses = [
 export function yookassaVerifier(addresses: readonly string[]): Verify {
   const allowed = addressList(addresses);
   return ({ clientAddress, body }) => {
-    if (clientAddress === undefined) return rejected("address_unknown");
-    if (!inAddressList(allowed, clientAddress)) return rejected("address_not_allowed");
+    const stranger = judgeAddress(allowed, clientAddress);
+    if (stranger !== undefined) return stranger;
 
     const parsed = parseJson(body);
     const event = textMember(parsed, "event");
