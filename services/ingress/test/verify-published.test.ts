@@ -1,4 +1,4 @@
-import { describe, expect, test } from "vitest";
+import { expect, test } from "vitest";
 import vectors from "./fixtures/public-key-vectors.json" with { type: "json" };
 import { judge, nowMs, type RequestParts, sourceOf } from "./signed.ts";
 
@@ -11,7 +11,7 @@ interface Published extends RequestParts {
 }
 
 const form = (fields: readonly (readonly [string, string])[]) =>
-  new URLSearchParams(fields.map((f) => [...f])).toString();
+  new URLSearchParams(fields.map(([name, value]): [string, string] => [name, value])).toString();
 const twilioUrl = "https://mycompany.com/myapp.php?foo=1&bar=2";
 const twilioFields = [
   ["CallSid", "CA1234567890ABCDE"],
@@ -309,19 +309,20 @@ const published: readonly Published[] = [
   },
 ];
 
-describe.for(published)("the signature of $of", ({ settings, at = nowMs, key, type, ...parts }) => {
-  test("is verified, and not one of another body", () => {
-    const source = sourceOf(settings);
-    const verdict = judge(source, parts, at);
-    expect(verdict).toMatchObject({
-      kind: "verified",
-      ...(key === undefined ? {} : { dedupeKey: key }),
-      ...(type === undefined ? {} : { eventType: type }),
-    });
-    const other = String(parts.body).replace(/[0-9a-f](?=[^0-9a-f]*$)/, (digit) => (digit === "0" ? "1" : "0"));
-    if (settings["provider"] !== "mailgun" && settings["provider"] !== "aws-sns" && parts.method !== "GET") {
-      expect(other).not.toBe(parts.body);
-      expect(judge(source, { ...parts, body: other }, at).kind).toBe("rejected");
-    }
+test.for(published)("the signature of $of is verified", ({ settings, at = nowMs, key, type, ...parts }) => {
+  expect(judge(sourceOf(settings), parts, at)).toMatchObject({
+    kind: "verified",
+    ...(key === undefined ? {} : { dedupeKey: key }),
+    ...(type === undefined ? {} : { eventType: type }),
   });
+});
+
+const covering = published.filter(({ settings, method }) => {
+  return !["mailgun", "aws-sns"].includes(String(settings["provider"])) && method !== "GET";
+});
+
+test.for(covering)("the signature of $of is not good for another body", ({ settings, at = nowMs, ...parts }) => {
+  const body = String(parts.body).replace(/[0-9a-f](?=[^0-9a-f]*$)/, (digit) => (digit === "0" ? "1" : "0"));
+  expect(body).not.toBe(parts.body);
+  expect(judge(sourceOf(settings), { ...parts, body }, at).kind).toBe("rejected");
 });

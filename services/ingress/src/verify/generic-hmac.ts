@@ -4,7 +4,7 @@ import type { HmacOptions } from "./options.ts";
 import { matchHmac, maxSignatures, type SignedContent } from "./signature.ts";
 import { compileTemplate } from "./template.ts";
 import { judgeTimestamp } from "./timestamp.ts";
-import { rejected, unavailable, type Verify, type WebhookRequest } from "./verdict.ts";
+import { rejected, unavailable, type Verify } from "./verdict.ts";
 
 /**
  * Any HMAC scheme, put together from configuration: header, prefix, encoding, what is signed, and where the time, the event's id and
