@@ -50,7 +50,8 @@ export function answerTaken(
     return reply.header("content-type", "application/json").send(`{"status":"${outcome.kind}","requestId":"${id}"}`);
   }
   if (answer.contentType === undefined) return reply.send();
-  return reply.header("content-type", answer.contentType).send(answer.body);
+  // as bytes: to text, Fastify would add a charset that the provider did not ask for
+  return reply.header("content-type", answer.contentType).send(Buffer.from(answer.body, "utf8"));
 }
 
 const failures = {
