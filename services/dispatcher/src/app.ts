@@ -3,6 +3,7 @@ import { type AmqpSession, controlTopology, eventsTopology, jobsTopology, mergeT
 import type { LeaseRule, Ledger } from "@warren/ledger";
 import type { HealthResult, Logger, Metrics } from "@warren/observability";
 import { governBreakers } from "./breakers.ts";
+import { runBulk, sweepControl } from "./bulk.ts";
 import { createCondemn } from "./condemn.ts";
 import type { DispatcherConfig } from "./config.ts";
 import { createDeadLetters } from "./dead-letters.ts";
@@ -50,6 +51,8 @@ const rescueMs = 1_000;
 const schedulesMs = 250;
 const breakersMs = 500;
 const stoppingFlowsMs = 1_000;
+const bulkMs = 250;
+const controlSweepMs = 5_000;
 const queuesMs = 2_000;
 const lostMs = 5_000;
 const upkeepMs = 3_600_000;
@@ -98,6 +101,8 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
     loop("schedules", schedulesMs, fireSchedules({ ledger, session, sender, log, metrics })),
     loop("rescue", rescueMs, rescueWorkers({ ledger, sender, log, metrics, rule: leaseRule })),
     loop("breakers", breakersMs, governBreakers({ ledger, session, sender, log })),
+    loop("bulk", bulkMs, runBulk({ ledger, publisher, log })),
+    loop("control-sweep", controlSweepMs, sweepControl({ ledger })),
     loop("flows", poll, followFlows({ ledger, sender })),
     loop("stopping-flows", stoppingFlowsMs, stopFlows({ ledger, sender })),
     loop("queues", queuesMs, learnQueues),

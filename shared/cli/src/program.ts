@@ -1,5 +1,6 @@
 import type { Environment } from "@warren/service";
 import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { addControlCommands } from "./control-commands.ts";
 import { type DeadEventsOptions, type EventsReplayOptions, eventsDead, eventsReplay } from "./events.ts";
 import { describeFailure, type ExitCode, exitCodes } from "./exit.ts";
 import { addFlowCommands } from "./flow-commands.ts";
@@ -86,9 +87,8 @@ function describeProgram(line: CommandLine, finish: (code: ExitCode) => void): C
     .description("show the applied migrations; exit code 3 if some are missing")
     .action(async () => finish(await migrateStatus({ environment, output: output() })));
 
-  program
-    .command("job")
-    .description("jobs in the ledger")
+  const job = program.command("job").description("jobs in the ledger");
+  job
     .command("show")
     .argument("<id>")
     .description("all that is known of one job; exit code 4 if it is unknown")
@@ -123,6 +123,7 @@ function describeProgram(line: CommandLine, finish: (code: ExitCode) => void): C
     .action(async (options: EventsReplayOptions) =>
       finish(await eventsReplay({ environment, output: output(), ...options })),
     );
+  addControlCommands(program, job, () => ({ environment, output: output() }), finish);
   addScheduleCommands(program, () => ({ environment, output: output() }), finish);
   addFlowCommands(program, { environment, output, finish });
 

@@ -1,3 +1,4 @@
+export { type ActivityMessage, activityMessage } from "./activity-message.ts";
 export { type ControlMessage, controlMessage, maxIdsPerControlMessage } from "./control-message.ts";
 export { type DeadJob, deadJob, deadJobType, deadJobTypes } from "./dead-job.ts";
 export { type ErrorCode, errorCatalogue, WarrenError, type WarrenErrorOptions } from "./errors.ts";

@@ -2,7 +2,7 @@ import { maxJobsPerMessage } from "@warren/contracts";
 import { z } from "zod";
 import { type Backoff, type BackoffOption, parseBackoff } from "./backoff.ts";
 import { JobOptionError } from "./errors.ts";
-import { count, jobName, parseOptions, queueName, timeoutMs } from "./options.ts";
+import { count, durationMs, jobName, parseOptions, queueName, timeoutMs } from "./options.ts";
 import { assertSizeOptions, defaultMaxBytes, largestInlineBytes, largestObjectBytes } from "./payloads/limits.ts";
 import { type Attributes, attributesOf, type SearchOption } from "./payloads/search.ts";
 import { assertConsistent, type DefinedUnique, type DefinedUniqueOptions, definedUniqueOptions } from "./unique.ts";
@@ -53,6 +53,8 @@ export interface JobDefinitionOptions<Payload extends z.ZodType, Result extends 
   readonly maxPayloadBytes?: number;
   /** The same for results. */
   readonly maxResultBytes?: number;
+  /** How long its result is kept after it has succeeded, in milliseconds, up to 366 days. Default: as long as its history. */
+  readonly resultTtlMs?: number;
   /** Payloads and results of more bytes of JSON than this go to the payload store, at most 1 MiB. Default: none do. */
   readonly offloadAboveBytes?: number;
   /** Encrypt payload, result and error texts at rest, whole, with the key ring of client and worker. Default false. */
@@ -84,6 +86,7 @@ export interface JobDefinition<Payload extends z.ZodType = z.ZodType, Result ext
   readonly upcast: Upcast;
   readonly maxPayloadBytes: number;
   readonly maxResultBytes: number;
+  readonly resultTtlMs: number | undefined;
   readonly offloadAboveBytes: number | undefined;
   readonly encrypt: boolean;
   /** The searchable fields of a parsed payload. */
@@ -119,6 +122,7 @@ const definitionOptions = z.strictObject({
   bundleSize: z.number().int().min(1).max(maxJobsPerMessage).default(50),
   upcast: z.record(z.string(), z.unknown()).optional(),
   maxPayloadBytes: z.number().int().positive().max(largestObjectBytes).default(defaultMaxBytes),
+  resultTtlMs: durationMs.min(1).optional(),
   maxResultBytes: z.number().int().positive().max(largestObjectBytes).default(defaultMaxBytes),
   offloadAboveBytes: z.number().int().min(0).max(largestInlineBytes).optional(),
   encrypt: z.boolean().default(false),
@@ -151,6 +155,7 @@ export function defineJob<Payload extends z.ZodType, Result extends z.ZodType = 
   const sizes = {
     maxPayloadBytes: parsed.maxPayloadBytes,
     maxResultBytes: parsed.maxResultBytes,
+    resultTtlMs: parsed.resultTtlMs,
     offloadAboveBytes: parsed.offloadAboveBytes,
   };
   assertSizeOptions(what, sizes);

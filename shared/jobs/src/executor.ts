@@ -4,7 +4,9 @@ import { createAttemptData, NotStarted } from "./attempt-data.ts";
 import { defaultBackoff } from "./backoff.ts";
 import { type Cap, createCap } from "./caps.ts";
 import type { Client } from "./client.ts";
+import type { Activity } from "./control/activity.ts";
 import { afterCancel } from "./control/cancelling.ts";
+import type { Records } from "./control/records.ts";
 import type { Deadlines } from "./deadlines.ts";
 import { JobAbortedError } from "./errors.ts";
 import { createJobFlow } from "./flows/job-flow.ts";
@@ -23,13 +25,15 @@ import type { Outcome, Verdict } from "./verdict.ts";
 
 export interface ExecutorOptions {
   readonly handlers: HandlerTable;
-  readonly ledger: Pick<Ledger, "settleIn" | "reportBreaker" | "flows">;
+  readonly ledger: Pick<Ledger, "settleIn" | "reportBreaker" | "flows" | "control">;
   readonly settler: Settler;
   readonly slots: Slots;
   readonly running: Running;
   readonly deadlines: Deadlines;
   readonly instruments: Instruments;
   readonly client: Pick<Client, "enqueue" | "announce" | "prepare">;
+  readonly records: Records;
+  readonly activity: Activity;
   /** Looked at for the caps of its definitions. */
   readonly jobs: readonly JobHandler[];
   /** A job of the queue has left its place. */
@@ -58,7 +62,8 @@ const averageWeight = 0.1;
 const noDefinition = { backoff: defaultBackoff, maxClaims: undefined };
 
 export function createExecutor(options: ExecutorOptions): Executor {
-  const { handlers, ledger, settler, slots, running, deadlines, instruments, log, tracing, random } = options;
+  const { handlers, ledger, settler, slots, running, deadlines, instruments, records, activity, log, tracing, random } =
+    options;
   const data = createAttemptData(options.payloads);
   const judge = createJudge({ deadlines, log, random });
   let abandonedHandlers = 0;
@@ -72,6 +77,8 @@ export function createExecutor(options: ExecutorOptions): Executor {
   const services: AttemptServices = {
     log,
     enqueue: (definition, payload, given) => options.client.enqueue(definition, payload, given),
+    progress: (attempt, value) => options.records.progress(attempt, value),
+    note: (attempt, text) => options.records.note(attempt, text),
     flow: ({ claimed, workerId }) =>
       createJobFlow({
         flows: ledger.flows,
@@ -84,6 +91,8 @@ export function createExecutor(options: ExecutorOptions): Executor {
     async complete(attempt, tx, result) {
       const handler = handlers.find(attempt.name, attempt.version);
       const stored = handler === undefined ? result : await data.completed(handler, attempt, result);
+      const ttlMs = handler?.definition.resultTtlMs;
+      if (ttlMs !== undefined) await ledger.control.results.expireIn(attempt.id, ttlMs, tx);
       await ledger.settleIn(tx, settlementOf(attempt, { kind: "succeeded", result: stored }));
     },
   };
@@ -94,13 +103,17 @@ export function createExecutor(options: ExecutorOptions): Executor {
     const own = instruments.of(claimed.queue, claimed.name);
     own.waited(Math.max(0, claimed.claimedAt.getTime() - claimed.runAt.getTime()) / 1_000);
 
+    activity.began(attempt);
     const outcome = afterCancel(await attemptIt(handler, attempt, own), attempt.aborted);
     endedAttempts += 1;
     options.ended(claimed.queue);
     slots.give(1);
     const judged = await judge(outcome, attempt.claimed, handler?.definition ?? noDefinition);
     const verdict = data.guard(handler, attempt, outcome, judged);
+    const closing = records.close(attempt, verdict, handler?.definition.resultTtlMs);
+    if (closing !== undefined) await closing;
     const settled = await settler.settle(settlementOf(attempt, verdict));
+    if (settled === "applied") activity.ended(attempt, verdict);
     running.remove(attempt);
     // completed in the handler's own transaction, whose commit nobody else here has heard of
     if (settled === "already" && claimed.rare.flowId !== undefined) await followFlow(claimed.id);

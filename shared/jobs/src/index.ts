@@ -12,8 +12,19 @@ export {
   type PrepareOptions,
   prepare,
 } from "./client.ts";
-export { type Control, type ControlOptions, createControl } from "./control/control.ts";
-export type { CancelOptions, DiscardOptions, RetryOptions } from "./control/schemas.ts";
+export type { Bulk, BulkOptions } from "./control/bulk.ts";
+export { type Control, type ControlOptions, createControl, type JobDetail } from "./control/control.ts";
+export { hintCancels } from "./control/control-channel.ts";
+export type {
+  CancelOptions,
+  DiscardOptions,
+  LineOptions,
+  ListOptions,
+  RetryOptions,
+  WaitOptions,
+  WatchOptions,
+} from "./control/schemas.ts";
+export type { JobEvent } from "./control/watch.ts";
 export {
   defineJob,
   type JobDefinition,

@@ -40,6 +40,16 @@ export interface Job<Payload, Result> {
    * @throws JobDataError (`JOB_RESULT_INVALID`, `JOB_RESULT_UNSERIALISABLE`).
    */
   complete(tx: RunSql, result: Result): Promise<void>;
+  /**
+   * Says how far it is, as any JSON of up to 16 KiB. The last value is kept with the job; written a few times a second at most, however often
+   * it is called. Plain even where payloads are sealed. @throws JobDataError `JOB_PROGRESS_INVALID`.
+   */
+  progress(value: unknown): void;
+  /**
+   * Adds a line that is kept with the job, for people to read: up to 2,000 characters, 1,000 lines and 256 KiB an attempt; what is beyond is
+   * dropped. Plain even where payloads are sealed. @throws JobDataError `JOB_PROGRESS_INVALID` when it is no text.
+   */
+  note(text: string): void;
   /** As `client.enqueue`, through the worker's own client. */
   enqueue<Definition extends JobDefinition>(
     definition: Definition,
@@ -55,6 +65,8 @@ export interface AttemptServices {
   readonly log: Logger;
   complete(attempt: Attempt, tx: RunSql, result: unknown): Promise<void>;
   readonly enqueue: Job<unknown, unknown>["enqueue"];
+  progress(attempt: Attempt, value: unknown): void;
+  note(attempt: Attempt, text: string): void;
   flow(attempt: Attempt): JobFlow;
 }
 
@@ -170,6 +182,10 @@ export class Attempt implements Job<unknown, unknown> {
     await this.#services.complete(this, tx, result);
     this.completed = true;
   };
+
+  progress = (value: unknown): void => this.#services.progress(this, value);
+
+  note = (text: string): void => this.#services.note(this, text);
 
   enqueue: Job<unknown, unknown>["enqueue"] = (definition, payload, options) =>
     this.#services.enqueue(definition, payload, options);

@@ -5,8 +5,10 @@ import { type Logger, type Metrics, type Tracing } from "@warren/observability";
 import { createQueueRoom } from "./caps.ts";
 import { createClaimer } from "./claimer.ts";
 import { createClient } from "./client.ts";
+import { createActivity } from "./control/activity.ts";
 import { abortCancelled } from "./control/cancelling.ts";
 import { openControlChannel } from "./control/control-channel.ts";
+import { createRecords } from "./control/records.ts";
 import { createDeadlines } from "./deadlines.ts";
 import { JobAbortedError, JobError } from "./errors.ts";
 import { createExecutor } from "./executor.ts";
@@ -123,6 +125,8 @@ export function createWorker(options: WorkerOptions): Worker {
   });
   const settler = createSettler({ ledger, log, random, onSettled: () => claimer.poke() });
   const publisher = session.publisher();
+  const activity = createActivity(publisher, log);
+  const records = createRecords({ ledger, activity, log });
   const client = createClient({ ledger, publisher, log, metrics, payloads, newId });
   const instruments = createInstruments(metrics, {
     busySlots: () => slots.taken,
@@ -144,7 +148,10 @@ export function createWorker(options: WorkerOptions): Worker {
       instruments.leasesLost.inc();
       claimer.poke();
     },
-    answered: (answer) => abortCancelled(running, answer, () => lease.refresh()),
+    answered(answer) {
+      abortCancelled(running, answer, () => lease.refresh());
+      activity.watched(answer.watches);
+    },
     log,
   });
   const watch =
@@ -158,6 +165,8 @@ export function createWorker(options: WorkerOptions): Worker {
       scaleTo: resize,
     });
   const executor = createExecutor({
+    records,
+    activity,
     handlers,
     ledger,
     settler,
@@ -250,6 +259,7 @@ export function createWorker(options: WorkerOptions): Worker {
         session,
         handlers: {
           listening: () => lease.refresh(),
+          watch: () => lease.refresh(),
           cancel: (workers) => workers.includes(lease.id) && lease.refresh(),
         },
         log,
@@ -314,6 +324,7 @@ export function createWorker(options: WorkerOptions): Worker {
       stopListening?.();
       await control?.[Symbol.asyncDispose]();
       settler.dispose();
+      records.dispose();
       deadlines.dispose();
       await lease.close();
       await Promise.all(jobs.map(async (handler) => handler.close?.()));

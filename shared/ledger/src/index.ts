@@ -3,9 +3,15 @@ export type { Breaker, BreakerReport, BreakerState } from "./breakers.ts";
 export type { CacheStore } from "./cache.ts";
 export type { Cancelled } from "./cancel.ts";
 export type { RetryAnswer, RetryOrder } from "./control/bring-back.ts";
+export type { BulkAction, BulkOperation, BulkState, BulkStep, NewBulk } from "./control/bulk.ts";
 export type { CancelAnswer } from "./control/cancel.ts";
 export type { ControlLedger } from "./control/control.ts";
 export type { DiscardAnswer } from "./control/discard.ts";
+export type { JobFilter } from "./control/job-filter.ts";
+export type { JobCounts, ListedJobs, ListJobs, StateCount } from "./control/list.ts";
+export type { LineCursor, LinePage, NewLine, Progress, ProgressReport } from "./control/progress.ts";
+export type { JobEnd } from "./control/results.ts";
+export type { Watch } from "./control/watches.ts";
 export type { DeadLetter, RecordedDeadLetter } from "./dead-letters.ts";
 export type { Delayed, WaitingFilter } from "./delayed.ts";
 export {

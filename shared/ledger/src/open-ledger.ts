@@ -160,7 +160,7 @@ export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
     condemn: (ids, verdict) => undone(() => deadLetters.condemn(ids, verdict)),
     findJob: (id) => repeatable(() => find(id)),
     cancel: (id, reason, by) => repeatable(() => cancel(id, reason, by)),
-    control: createControlLedger({ database, table, followUps, again }),
+    control: createControlLedger({ database, table, followUps, newId, again }),
     delayed,
     schedules,
     maintainPartitions: ({ retentionDays }) => maintain(database.transaction, table, { retentionDays, daysAhead }),

@@ -1,3 +1,4 @@
+import { type Watch, watchesSql } from "./control/watches.ts";
 import type { Database, Row } from "./database.ts";
 import { type FollowUps, finishedColumns } from "./follow-ups.ts";
 import { gateOfReturned } from "./gate.ts";
@@ -36,6 +37,8 @@ export interface BeatAnswer {
   readonly alive: boolean;
   /** Of the worker's running jobs, those whose signals should abort. */
   readonly cancels: readonly CancelRequest[];
+  /** What somebody wants to hear of; empty nearly always. */
+  readonly watches: readonly Watch[];
 }
 
 export interface Workers {
@@ -69,7 +72,7 @@ export function createWorkers({ database, table, followUps }: WorkersOptions): W
         select jsonb_agg(jsonb_build_object('id', j.id, 'attempt', j.attempt, 'reason', j.cancel_reason, 'by', j.cancelled_by))
         from ${table("jobs")} j
         where j.worker_id = $1 and j.cancel_requested_at is not null and ${byIdOnly("j.state")} = 'running'
-      ) as cancels`,
+      ) as cancels, ${watchesSql(table)} as watches`,
   };
   // No key column changes, as for a beat. Index: workers (id).
   const resize = {
@@ -89,9 +92,13 @@ export function createWorkers({ database, table, followUps }: WorkersOptions): W
     },
     beat: async (workerId) => {
       const [row] = await database.run(beat, [workerId]);
-      if (row === undefined) return { alive: false, cancels: [] };
+      if (row === undefined) return { alive: false, cancels: [], watches: [] };
       const cancels = (row["cancels"] ?? []) as readonly (Omit<CancelRequest, "by"> & { readonly by: string | null })[];
-      return { alive: true, cancels: cancels.map((cancel) => ({ ...cancel, by: cancel.by ?? undefined })) };
+      return {
+        alive: true,
+        cancels: cancels.map((cancel) => ({ ...cancel, by: cancel.by ?? undefined })),
+        watches: (row["watches"] ?? []) as readonly Watch[],
+      };
     },
     resize: async (workerId, concurrency) => {
       await database.run(resize, [workerId, concurrency]);

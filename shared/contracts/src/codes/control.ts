@@ -46,6 +46,10 @@ export const controlCodes = {
     meaning: "Progress or a note of a job cannot be kept: it is no JSON, or too large.",
     fix: "Report plain data of at most 16 KiB; keep what is larger elsewhere and report where.",
   },
+  WATCH_NEEDS_SESSION: {
+    meaning: "What jobs do is told through the broker, and the control was opened without a session.",
+    fix: "Give `createControl` a session, or look at jobs with `control.job` and `control.list`.",
+  },
   BULK_NOT_FOUND: {
     meaning: "The ledger knows no bulk operation of this id.",
     fix: "`warren bulk list` shows them all.",

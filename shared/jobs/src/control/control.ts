@@ -1,13 +1,26 @@
 import type { AmqpSession } from "@warren/amqp";
-import type { CancelAnswer, JobRecord, Ledger, RetryOrder } from "@warren/ledger";
+import type {
+  CancelAnswer,
+  JobCounts,
+  JobEnd,
+  JobFilter,
+  JobRecord,
+  Ledger,
+  LinePage,
+  ListedJobs,
+  Progress,
+  RetryOrder,
+} from "@warren/ledger";
 import type { Logger } from "@warren/observability";
 import { prepare } from "../client.ts";
 import type { JobDefinition } from "../define.ts";
-import { JobOptionError } from "../errors.ts";
+import { JobError, JobOptionError } from "../errors.ts";
 import { parseOptions } from "../options.ts";
 import { sealPayload } from "../payloads/payload.ts";
 import type { Payloads } from "../payloads/seal.ts";
-import { hintCancels } from "./control-channel.ts";
+import { viewJob } from "../payloads/view.ts";
+import { type Bulk, createBulk } from "./bulk.ts";
+import { hintCancels, sendHint } from "./control-channel.ts";
 import { assertDone, assertRetried } from "./refusals.ts";
 import {
   type CancelOptions,
@@ -15,9 +28,20 @@ import {
   type DiscardOptions,
   discardOptions,
   jobId,
+  type LineOptions,
+  type ListOptions,
+  lineOptions,
+  listOptions,
   type RetryOptions,
   retryOptions,
+  type WaitOptions,
+  type WatchOptions,
+  waitOptions,
+  watchOptions,
 } from "./schemas.ts";
+import { createWaiting } from "./wait.ts";
+import { type JobEvent, watchJobs } from "./watch.ts";
+import { createWatching } from "./watching.ts";
 
 export interface ControlOptions {
   readonly ledger: Ledger;
@@ -50,11 +74,41 @@ export interface Control extends AsyncDisposable {
   discard(id: string, options: DiscardOptions): Promise<void>;
   /** Takes a discard back. @throws as `discard`. */
   restore(id: string, options: DiscardOptions): Promise<void>;
+  /** Cancels, retries, discards or restores many jobs. */
+  readonly bulk: Bulk;
+
+  /** Everything about one job but its lines: its record, in plain where `payloads` can open it, and its progress. `undefined`: unknown. */
+  job(id: string): Promise<JobDetail | undefined>;
+  /** Jobs of any states, newest first, in pages of both directions. Looks at a bounded number of rows, so that a page may be short. */
+  list(options?: ListOptions): Promise<ListedJobs>;
+  /** How many jobs by queue and state; says whether they were counted or estimated. */
+  counts(): Promise<JobCounts>;
+  /** What the job wrote with `job.note`, in order. */
+  lines(id: string, options?: LineOptions): Promise<LinePage>;
+  /** How the job stands, with its result if it has one. */
+  result(id: string): Promise<JobEnd>;
+  /**
+   * Waits until the job has ended, from any process, and answers its result; at once if it has ended before.
+   * @throws JobError `JOB_DEAD`, `JOB_CANCELLED`, `JOB_NOT_FOUND`, `JOB_RESULT_EXPIRED`, `JOB_WAIT_TIMEOUT`; the signal's reason.
+   */
+  waitFor(id: string, options?: WaitOptions): Promise<unknown>;
+  /**
+   * What jobs do, as it happens, in order for each job: for dashboards. Not kept: what happens while nobody watches, or while the broker is
+   * away, is not told. @throws JobError `WATCH_NEEDS_SESSION` when the control was opened without a session.
+   */
+  watch(options?: WatchOptions): AsyncGenerator<JobEvent, void, void>;
+}
+
+export interface JobDetail extends JobRecord {
+  readonly progress: Progress | undefined;
 }
 
 /** Opens the control surface. Dispose it when done. */
 export function createControl({ ledger, session, payloads = {}, log }: ControlOptions): Control {
   const publisher = session?.publisher();
+  const watching =
+    session && createWatching({ ledger, session, log, hint: () => sendHint(publisher, { watch: true }, log) });
+  const waiting = createWaiting(ledger, watching, payloads);
 
   return {
     async cancel(given, options) {
@@ -85,7 +139,38 @@ export function createControl({ ledger, session, payloads = {}, log }: ControlOp
       const { by } = parseOptions("restore", discardOptions, options);
       assertDone("restore", await ledger.control.restore([id], by));
     },
+    bulk: createBulk(ledger),
+    async job(given) {
+      const id = jobId("job", given);
+      const [job, progress] = await Promise.all([ledger.findJob(id), ledger.control.progress.get(id)]);
+      return job === undefined ? undefined : { ...(await viewJob(job, payloads)), progress };
+    },
+    async list(options = {}) {
+      const { discarded, limit, cursor, direction, ...filter } = parseOptions("list", listOptions, options);
+      return ledger.control.list({ filter: filter as JobFilter, discarded, limit, cursor, direction });
+    },
+    counts: () => ledger.control.counts(),
+    async lines(given, options = {}) {
+      const id = jobId("lines", given);
+      const { after, limit } = parseOptions("lines", lineOptions, options);
+      return ledger.control.progress.lines(id, { after, limit });
+    },
+    result: async (id) => waiting.end(jobId("result", id)),
+    async waitFor(given, options = {}) {
+      const id = jobId("waitFor", given);
+      const { timeoutMs, signal } = parseOptions("waitFor", waitOptions, options);
+      return waiting.wait(id, { timeoutMs, signal });
+    },
+    watch(options = {}) {
+      const { queue, jobId: id, signal } = parseOptions("watch", watchOptions, options);
+      if (session === undefined || watching === undefined) {
+        throw new JobError("WATCH_NEEDS_SESSION", "watch: the control was opened without a session");
+      }
+      const watch = { ...(queue === undefined ? {} : { queue }), ...(id === undefined ? {} : { jobId: id }) };
+      return watchJobs({ ledger, session, watching }, watch, signal);
+    },
     async [Symbol.asyncDispose]() {
+      await watching?.[Symbol.asyncDispose]();
       await publisher?.[Symbol.asyncDispose]();
     },
   };

@@ -1,8 +1,8 @@
-import type { RunSql } from "@warren/ledger";
+import type { JobFilter, LineCursor, RunSql } from "@warren/ledger";
 import { z } from "zod";
 import type { JobDefinition, PayloadOf } from "../define.ts";
 import { JobOptionError } from "../errors.ts";
-import { count } from "../options.ts";
+import { count, jobName, queueName, timeoutMs } from "../options.ts";
 
 export interface CancelOptions {
   /** Why, up to 500 characters; kept with the job and told to its handler. */
@@ -51,6 +51,44 @@ export const retryOptions = z.strictObject({
     .optional(),
   tx,
 });
+const state = z.enum(["blocked", "scheduled", "ready", "running", "retrying", "succeeded", "dead", "cancelled"]);
+export const filterOptions = z.strictObject({
+  queue: queueName.optional(),
+  name: jobName.optional(),
+  states: z.array(state).min(1).optional(),
+  reason: reason.optional(),
+  createdFrom: z.date().optional(),
+  createdBefore: z.date().optional(),
+  finishedFrom: z.date().optional(),
+  finishedBefore: z.date().optional(),
+  attributes: z.record(text(200), z.union([text(1_000), z.number(), z.boolean()])).optional(),
+  schedule: text(200).optional(),
+  key: text(200).optional(),
+});
+/** Without any condition an operation would take every job there is; whoever means that says so by naming states. */
+const someFilter = filterOptions.refine((filter) => Object.values(filter).some((value) => value !== undefined), {
+  message: "expected at least one condition; name `states` to mean all jobs in them",
+});
+export const bulkOptions = z.strictObject({
+  filter: someFilter,
+  by,
+  reason,
+  rate: z.number().min(0.1).max(1_000_000).optional(),
+  limit: z.number().int().positive().max(100_000_000).optional(),
+});
+const signal = z.custom<AbortSignal>((value) => value instanceof AbortSignal, "expected an AbortSignal").optional();
+export const waitOptions = z.strictObject({ timeoutMs: timeoutMs.default(30_000), signal });
+export const watchOptions = z.strictObject({ queue: queueName.optional(), jobId: z.guid().optional(), signal });
+export const listOptions = filterOptions.extend({
+  discarded: z.boolean().default(false),
+  limit: z.number().int().min(1).max(200).default(50),
+  cursor: z.guid().optional(),
+  direction: z.enum(["older", "newer"]).default("older"),
+});
+export const lineOptions = z.strictObject({
+  after: z.strictObject({ attempt: z.number().int().min(0), line: z.number().int().min(0) }).optional(),
+  limit: z.number().int().min(1).max(1_000).default(200),
+});
 export const discardOptions = z.strictObject({ by });
 
 function isDefinition(value: unknown): boolean {
@@ -70,4 +108,37 @@ export function jobId(what: string, id: unknown): string {
       details: { path: "id" },
     },
   );
+}
+
+export interface WaitOptions {
+  /** Gives up after this time. Default 30 s. */
+  readonly timeoutMs?: number;
+  readonly signal?: AbortSignal;
+}
+
+export interface WatchOptions {
+  /** Only jobs of this queue. */
+  readonly queue?: string;
+  /** Only this job. */
+  readonly jobId?: string;
+  /** Ends the watch. */
+  readonly signal?: AbortSignal;
+}
+
+export interface ListOptions extends JobFilter {
+  /** Also those that were discarded. Default no. */
+  readonly discarded?: boolean;
+  /** 1 to 200, default 50. */
+  readonly limit?: number;
+  /** `next` of the page before, or the id of any job. */
+  readonly cursor?: string;
+  /** Which way to go from the cursor. Default `older`. */
+  readonly direction?: "older" | "newer";
+}
+
+export interface LineOptions {
+  /** `next` of the page before. */
+  readonly after?: LineCursor;
+  /** 1 to 1,000, default 200. */
+  readonly limit?: number;
 }

@@ -130,23 +130,25 @@ test("a control channel that was cut reads the ledger as soon as it listens agai
 test("a job whose worker dies after the cancel does not run again", async () => {
   await using bench = await openBench();
   await using control = createControl({ ledger: bench.ledger, log: bench.log.logger });
-  const { seen, handler } = waiting(() => undefined);
-  const worker = await bench.worker([handler], { heartbeatMs: 5_000 });
   const { id } = await bench.client.enqueue(work, {});
-  await waitFor(() => seen.started === 1);
-  await control.cancel(id, why);
-  // what the dispatcher does when beats have stopped for a whole lease
+  // a worker that claims and is killed: it never beats
+  const workerId = crypto.randomUUID();
+  const killed = { host: "test", pid: 1, version: "0", queues: ["default"], concurrency: 1 };
+  await bench.ledger.registerWorker({ id: workerId, ...killed });
+  await bench.ledger.claim({ workerId, ids: [id] });
+  expect(await control.cancel(id, why)).toEqual({ id, kind: "requested", workerId });
+  // what the dispatcher does when there was no beat for a whole lease
   const [beat] = await bench.ledger.beats();
-  expect(beat?.id).toBe(worker.id);
   expect(await bench.ledger.expireWorker(beat!)).toMatchObject({ rescued: [], dead: [], cancelled: [id] });
   expect(await bench.ledger.findJob(id)).toMatchObject({
     state: "cancelled",
     reason: "wrong customer",
     cancelledBy: "anna",
   });
-  // the handler lives on, and its end is refused without harm
-  await bench.worker([handle(defineJob({ name: "other", payload: z.object({}) }), () => undefined)]);
-  expect(await bench.ledger.beat(worker.id)).toEqual({ alive: false, cancels: [] });
+  // should it live after all, its outcome is refused without harm
+  const late = { id, attempt: 1, workerId, outcome: { kind: "succeeded", result: 1 } } as const;
+  expect(await bench.ledger.settle(late)).toBe("fenced");
+  expect(await bench.ledger.beat(workerId)).toMatchObject({ alive: false, cancels: [] });
 });
 
 test("jobs that wait end at once: ready, delayed, and between two attempts", async () => {

@@ -1,9 +1,15 @@
 import type { Database } from "../database.ts";
 import type { FollowUps } from "../follow-ups.ts";
+import type { Again } from "../retrying.ts";
 import type { RunSql, TableName } from "../sql.ts";
 import { bringBack, type RetryAnswer, type RetryOrder } from "./bring-back.ts";
+import { type BulkLedger, createBulkLedger } from "./bulk.ts";
 import { type CancelAnswer, cancelIn } from "./cancel.ts";
 import { type DiscardAnswer, discardIn } from "./discard.ts";
+import { createLists, type JobCounts, type ListedJobs, type ListJobs } from "./list.ts";
+import { createProgressLedger, type ProgressLedger } from "./progress.ts";
+import { createResultLedger, type ResultLedger } from "./results.ts";
+import { createWatchLedger, type WatchLedger } from "./watches.ts";
 
 /** What people do to jobs. Every method takes any number of ids and answers in their order. */
 export interface ControlLedger {
@@ -15,6 +21,14 @@ export interface ControlLedger {
   discard(ids: readonly string[], by: string): Promise<readonly DiscardAnswer[]>;
   /** Takes that back. */
   restore(ids: readonly string[], by: string): Promise<readonly DiscardAnswer[]>;
+  /** Jobs of several states, in pages. Looks at a bounded number of rows. */
+  list(wanted: ListJobs): Promise<ListedJobs>;
+  /** How many jobs there are by queue and state; estimated where counting would read too much. */
+  counts(): Promise<JobCounts>;
+  readonly bulk: BulkLedger;
+  readonly progress: ProgressLedger;
+  readonly results: ResultLedger;
+  readonly watches: WatchLedger;
 }
 
 export interface Cancel {
@@ -26,14 +40,16 @@ export interface ControlOptions {
   readonly database: Database;
   readonly table: TableName;
   readonly followUps: FollowUps;
-  readonly again: {
-    readonly undone: <T>(call: () => Promise<T>) => Promise<T>;
-    readonly repeatable: <T>(call: () => Promise<T>) => Promise<T>;
-  };
+  readonly newId: () => string;
+  readonly again: { readonly undone: Again; readonly repeatable: Again };
 }
 
-export function createControlLedger({ database, table, followUps, again }: ControlOptions): ControlLedger {
-  const { undone, repeatable } = again;
+export function createControlLedger(options: ControlOptions): ControlLedger {
+  const { database, table, followUps } = options;
+  const { undone, repeatable } = options.again;
+  const lists = createLists(database, table);
+  const progress = createProgressLedger(database, table);
+  const results = createResultLedger(database, table);
 
   async function cancelCommitted(ids: readonly string[], order: Cancel): Promise<readonly CancelAnswer[]> {
     const { answers, finished } = await database.transaction(async (run) => {
@@ -61,5 +77,21 @@ export function createControlLedger({ database, table, followUps, again }: Contr
       repeatable(() => database.transaction((run) => discardIn(run, table, ids, { by, discards: true }))),
     restore: (ids, by) =>
       repeatable(() => database.transaction((run) => discardIn(run, table, ids, { by, discards: false }))),
+    list: (wanted) => repeatable(() => lists.list(wanted)),
+    counts: () => repeatable(() => lists.counts()),
+    bulk: createBulkLedger(options),
+    progress: {
+      save: (reports) => repeatable(() => progress.save(reports)),
+      get: (id) => repeatable(() => progress.get(id)),
+      addLines: (lines) => repeatable(() => progress.addLines(lines)),
+      lines: (id, page) => repeatable(() => progress.lines(id, page)),
+    },
+    results: {
+      ends: (ids) => repeatable(() => results.ends(ids)),
+      expireIn: (id, ttlMs, run) =>
+        run === undefined ? repeatable(() => results.expireIn(id, ttlMs)) : results.expireIn(id, ttlMs, run),
+      sweep: (sweep) => repeatable(() => results.sweep(sweep)),
+    },
+    watches: createWatchLedger(database, table),
   };
 }
