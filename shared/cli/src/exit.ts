@@ -13,7 +13,6 @@ const codes: Partial<Record<ErrorCode, ExitCode>> = {
   SCHEDULE_NEVER_FIRES: exitCodes.usage,
   SCHEDULE_ZONE_UNKNOWN: exitCodes.usage,
   SCHEDULE_TOO_FREQUENT: exitCodes.usage,
-  JOB_OPTION_INVALID: exitCodes.usage,
   JOB_NOT_FOUND: exitCodes.notFound,
   BULK_NOT_FOUND: exitCodes.notFound,
   LEDGER_UNAVAILABLE: exitCodes.unhealthy,
