@@ -1,5 +1,6 @@
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import { providerNames } from "../src/sources/providers.ts";
 import { productSchemes } from "./product-schemes.ts";
 import { schemes } from "./schemes.ts";
 import { judge, nowMs, type RequestParts, request, sourceOf } from "./signed.ts";
@@ -128,4 +129,24 @@ describe.for([...schemes, ...productSchemes])("under $name", (scheme) => {
       }
     }
   });
+});
+
+/** They sign nothing, or only parts of the body: each has a test of its own. */
+const ownTests = [
+  "addresses",
+  "adyen",
+  "api-key",
+  "aws-sns",
+  "basic",
+  "bearer",
+  "mailgun",
+  "mtls",
+  "postmark",
+  "twilio",
+  "yookassa",
+];
+
+test("every other provider is held to these properties", () => {
+  const held = new Set([...schemes, ...productSchemes].map(({ settings }) => settings["provider"]));
+  expect(providerNames.filter((name) => !held.has(name)).toSorted()).toEqual(ownTests);
 });
