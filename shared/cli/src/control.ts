@@ -57,7 +57,7 @@ export async function jobRestore(command: LedgerCommand & OnJob & { readonly by:
 }
 
 /** What the command line says of a filter. */
-export interface FilterFlags {
+interface FilterFlags {
   readonly queue?: string;
   readonly name?: string;
   readonly state?: readonly JobState[];

@@ -5,7 +5,7 @@ import { type CancelAnswer } from "@warren/ledger";
 import type { Logger } from "@warren/observability";
 
 /** What a process does when it hears of a change. Each reads the ledger; none trusts the message. */
-export interface ControlHandlers {
+interface ControlHandlers {
   /** It listens, for the first time or again: whatever was said before may have been missed. */
   readonly listening?: () => void;
   /** Somebody wants running jobs of these workers cancelled. */

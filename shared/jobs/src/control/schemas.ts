@@ -34,8 +34,8 @@ const text = (most: number) =>
     .min(1)
     .max(most)
     .refine((value) => !value.includes("\u0000") && value.isWellFormed(), "holds U+0000 or half of a surrogate pair");
-export const by = text(200);
-export const reason = text(500);
+const by = text(200);
+const reason = text(500);
 const tx = z
   .custom<RunSql>((value) => typeof value === "function", "expected a function that runs one statement")
   .optional();

@@ -5,7 +5,7 @@ import { openResult } from "../payloads/payload.ts";
 import type { Payloads } from "../payloads/seal.ts";
 import type { Watching } from "./watching.ts";
 
-export interface WaitRequest {
+interface WaitRequest {
   readonly timeoutMs: number;
   readonly signal: AbortSignal | undefined;
 }

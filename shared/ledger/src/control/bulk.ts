@@ -79,7 +79,7 @@ const unfinishedStates = ["blocked", "scheduled", "ready", "running", "retrying"
 const failedStates = ["dead", "cancelled"] as const;
 
 /** Which states an action looks at: of those it can change, those that the filter names; a retry without states means the dead. */
-export function statesOf(action: BulkAction, filter: JobFilter): readonly JobState[] {
+function statesOf(action: BulkAction, filter: JobFilter): readonly JobState[] {
   const all: readonly JobState[] = action === "cancel" ? unfinishedStates : failedStates;
   const { states } = filter;
   if (states !== undefined) return all.filter((state) => states.includes(state));

@@ -31,7 +31,7 @@ export interface ControlLedger {
   readonly watches: WatchLedger;
 }
 
-export interface Cancel {
+interface Cancel {
   readonly reason: string;
   readonly by: string;
 }
