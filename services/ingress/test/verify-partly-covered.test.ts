@@ -21,10 +21,30 @@ function flipped(text: string, bit: number): string {
   return bytes.toString("latin1");
 }
 
+const meaning = (body: string) =>
+  [...new URLSearchParams(`&${body}`)]
+    .map(String)
+    .toSorted((a, b) => (a < b ? -1 : 1))
+    .join("\u0000");
+
+const mailgunSignature = (token: string, secret: string, at = nowSeconds) => ({
+  timestamp: String(at),
+  token,
+  signature: hmac("sha256", secret, `${at}${token}`).digest("hex"),
+});
+
+const mailgunBody = (signature: object) => JSON.stringify({ signature, "event-data": { id: "1", event: "opened" } });
+
+const adyenBody = (...items: readonly (readonly [object, string])[]) =>
+  JSON.stringify({
+    notificationItems: items.map(([item, hmacSignature]) => ({
+      NotificationRequestItem: { ...item, additionalData: { hmacSignature } },
+    })),
+  });
+
 describe("Twilio", () => {
   const publicUrl = "https://hooks.example.com/webhooks/test";
   const source = sourceOf({ provider: "twilio", secrets, options: { publicUrl } });
-  const meaning = (body: string) => [...new URLSearchParams(`&${body}`)].toSorted().join("\u0000");
   const signed = (fields: Readonly<Record<string, string>>, secret: string, url = publicUrl): RequestParts => {
     const sorted = Object.entries(fields).toSorted(([a], [b]) => (a < b ? -1 : 1));
     const signature = hmac("sha1", secret, url + sorted.flat().join("")).digest("base64");
@@ -90,18 +110,12 @@ describe("Twilio", () => {
 
 describe("Mailgun", () => {
   const source = sourceOf({ provider: "mailgun", secrets });
-  const signed = (token: string, secret: string, at = nowSeconds) => ({
-    timestamp: String(at),
-    token,
-    signature: hmac("sha256", secret, `${at}${token}`).digest("hex"),
-  });
-  const jsonOf = (signature: object) => JSON.stringify({ signature, "event-data": { id: "1", event: "opened" } });
 
   test("is verified as JSON and as a form with any current secret, once a token whatever the rest of the body", () => {
     fc.assert(
       fc.property(word, which, fc.json(), (token, secret, data) => {
-        const signature = signed(token, secrets[secret]);
-        const bodies = [jsonOf(signature), JSON.stringify({ signature, "event-data": data })];
+        const signature = mailgunSignature(token, secrets[secret]);
+        const bodies = [mailgunBody(signature), JSON.stringify({ signature, "event-data": data })];
         const keys = [...bodies, new URLSearchParams(signature).toString()].map((body) => judge(source, { body }));
         for (const verdict of keys) expect(verdict).toMatchObject({ kind: "verified" });
         const dedupe = new Set(keys.map((verdict) => (verdict.kind === "verified" ? verdict.dedupeKey : "")));
@@ -111,18 +125,18 @@ describe("Mailgun", () => {
   });
 
   test("with any one bit flipped in time, token or signature is refused", () => {
-    const good = signed("e0b5477167110d68991efc6b9f89f0a11066af27834600e123", secrets[0]);
+    const good = mailgunSignature("e0b5477167110d68991efc6b9f89f0a11066af27834600e123", secrets[0]);
     for (const [name, value] of Object.entries(good)) {
       for (let bit = 0; bit < value.length * 8; bit++) {
-        const body = jsonOf({ ...good, [name]: flipped(value, bit) });
+        const body = mailgunBody({ ...good, [name]: flipped(value, bit) });
         expect(judge(source, { body }).kind, `${name}, bit ${bit}`).toBe("rejected");
       }
     }
   });
 
   test("takes the signature of the parent account too", () => {
-    const own = signed("t", "unknown");
-    const body = jsonOf({ ...own, "parent-signature": signed("t", secrets[1]).signature });
+    const own = mailgunSignature("t", "unknown");
+    const body = mailgunBody({ ...own, "parent-signature": mailgunSignature("t", secrets[1]).signature });
     expect(judge(source, { body })).toMatchObject({ kind: "verified", dedupeKey: "t" });
   });
 
@@ -130,10 +144,10 @@ describe("Mailgun", () => {
     ["{}", "signature_missing"],
     ["", "signature_missing"],
     ["timestamp=1&token=a&token=b&signature=c", "signature_missing"],
-    [jsonOf(signed("t", secrets[0], nowSeconds - 43_201)), "timestamp_too_old"],
-    [jsonOf(signed("t", secrets[0], nowSeconds + 301)), "timestamp_in_future"],
-    [jsonOf({ ...signed("t", secrets[0]), timestamp: "1e9" }), "timestamp_malformed"],
-    [jsonOf({ ...signed("t", secrets[0]), signature: 7 }), "signature_mismatch"],
+    [mailgunBody(mailgunSignature("t", secrets[0], nowSeconds - 43_201)), "timestamp_too_old"],
+    [mailgunBody(mailgunSignature("t", secrets[0], nowSeconds + 301)), "timestamp_in_future"],
+    [mailgunBody({ ...mailgunSignature("t", secrets[0]), timestamp: "1e9" }), "timestamp_malformed"],
+    [mailgunBody({ ...mailgunSignature("t", secrets[0]), signature: 7 }), "signature_mismatch"],
   ] as const)("%s is refused as %s", ([body, cause]) => {
     expect(judge(source, { body })).toEqual({ kind: "rejected", cause });
   });
@@ -158,16 +172,10 @@ describe("Adyen", () => {
     const text = [...references, amount.value, amount.currency, eventCode, success].join(":");
     return hmac("sha256", Buffer.from(key, "hex"), text).digest("base64");
   };
-  const bodyOf = (...items: readonly (readonly [object, string])[]) =>
-    JSON.stringify({
-      notificationItems: items.map(([item, hmacSignature]) => ({
-        NotificationRequestItem: { ...item, additionalData: { hmacSignature } },
-      })),
-    });
 
   test("every one of the eight signed fields counts, in every item", () => {
     const good = [base, signatureOf(base)] as const;
-    expect(judge(source, { body: bodyOf(good, good) }).kind).toBe("verified");
+    expect(judge(source, { body: adyenBody(good, good) }).kind).toBe("verified");
     const { amount } = base;
     const others: readonly object[] = [
       ...["pspReference", "originalReference", "merchantAccountCode", "merchantReference", "eventCode", "success"].map(
@@ -177,14 +185,14 @@ describe("Adyen", () => {
       { ...base, amount: { ...amount, currency: "USD" } },
     ];
     for (const other of others) {
-      expect(judge(source, { body: bodyOf(good, [other, good[1]]) }), JSON.stringify(other)).toEqual(mismatch);
+      expect(judge(source, { body: adyenBody(good, [other, good[1]]) })).toEqual(mismatch);
     }
   });
 
   test("a signature with any one bit flipped is refused", () => {
     const signature = signatureOf(base);
     for (let bit = 0; bit < signature.length * 8; bit++) {
-      expect(judge(source, { body: bodyOf([base, flipped(signature, bit)]) })).toEqual(mismatch);
+      expect(judge(source, { body: adyenBody([base, flipped(signature, bit)]) })).toEqual(mismatch);
     }
   });
 
@@ -193,8 +201,8 @@ describe("Adyen", () => {
     "{}",
     '{"notificationItems":[]}',
     '{"notificationItems":[{}]}',
-    bodyOf([base, ""]),
-    bodyOf(...Array.from({ length: 101 }, () => [base, signatureOf(base)] as const)),
+    adyenBody([base, ""]),
+    adyenBody(...Array.from({ length: 101 }, () => [base, signatureOf(base)] as const)),
   ])("%s is refused as unsigned", (body) => {
     expect(judge(source, { body })).toEqual({ kind: "rejected", cause: "signature_missing" });
   });
@@ -237,8 +245,10 @@ describe("SNS", () => {
     for (const secret of [0, 1] as const) expect(verdictOn(signed(message, secret)).kind).toBe("verified");
     const good = signed(message);
     for (const name of Object.keys(message)) {
-      expect(verdictOn({ ...good, [name]: `${good[name as keyof typeof message]}x` }).kind, name).toBe("rejected");
-      expect(verdictOn({ ...good, [name]: undefined }).kind, name).toBe("rejected");
+      expect(verdictOn({ ...good, [name]: `${good[name as keyof typeof message]}x` }).kind, `without ${name}`).toBe(
+        "rejected",
+      );
+      expect(verdictOn({ ...good, [name]: undefined }).kind, `without ${name}`).toBe("rejected");
     }
   });
 
@@ -306,21 +316,21 @@ describe("Postmark", () => {
   const from = { headers, clientAddress: "3.134.147.250" };
 
   test("is known by kind, message and time, as opens come several times", () => {
-    const open = (ReceivedAt: string) =>
-      judge(source, { ...from, body: JSON.stringify({ RecordType: "Open", MessageID: "m-1", ReceivedAt }) });
-    expect(open("2026-11-22T11:00:00Z")).toMatchObject({
+    const [first, second] = ["2026-11-22T11:00:00Z", "2026-11-22T11:00:01Z"].map((ReceivedAt) =>
+      judge(source, { ...from, body: JSON.stringify({ RecordType: "Open", MessageID: "m-1", ReceivedAt }) }),
+    );
+    expect(first).toMatchObject({
       kind: "verified",
       dedupeKey: "Open:m-1:2026-11-22T11:00:00Z",
       eventType: "Open",
     });
-    expect(open("2026-11-22T11:00:01Z")).not.toEqual(open("2026-11-22T11:00:00Z"));
+    expect(second).not.toMatchObject({ dedupeKey: "Open:m-1:2026-11-22T11:00:00Z" });
   });
 
   test.for([
     [{ ...from, clientAddress: "3.134.147.251" }, "address_not_allowed"],
     [{ clientAddress: from.clientAddress }, "signature_missing"],
     [{ ...from, headers: { authorization: "Basic aG9vazpvdGhlcg==" } }, "signature_mismatch"],
-    [from, "body_malformed"],
   ] as const)("%j is refused as %s", ([parts, cause]) => {
     expect(judge(source, { ...parts, body: "{}" })).toEqual({ kind: "rejected", cause });
   });

@@ -6,7 +6,6 @@ interface Case {
   readonly when: string;
   /** Headers instead of those signed; `undefined` takes one away. */
   readonly headers?: Readonly<Record<string, string | undefined>>;
-  readonly body?: string;
   readonly request?: RequestParts;
   readonly afterMs?: number;
   /** Options of the source instead of those signed for. */
@@ -80,7 +79,6 @@ const cases: Readonly<Record<string, readonly Case[]>> = {
       headers: { "x-pagerduty-signature": `v0=${"0".repeat(64)},v2=${"0".repeat(64)}` },
       cause: "signature_malformed",
     },
-    { when: "the authentic body names no event", body: "{}", cause: "body_malformed" },
   ],
   paypal: [
     { when: "there is no signature", headers: { "paypal-transmission-sig": undefined }, cause: "signature_missing" },
@@ -101,7 +99,6 @@ const cases: Readonly<Record<string, readonly Case[]>> = {
     { when: "the signature is no base64", headers: { "paypal-transmission-sig": "é" }, cause: "signature_malformed" },
     { when: "the signature is short", headers: { "paypal-transmission-sig": "AAAA" }, cause: "signature_mismatch" },
     { when: "the webhook is another", options: { webhookId: "OTHER" }, cause: "signature_mismatch" },
-    { when: "the authentic body names no event", body: "[]", cause: "body_malformed" },
     paypalUrl("http://api.paypal.com/v1/notifications/certs/CERT-1"),
     paypalUrl("https://api.paypal.com.evil.example/v1/notifications/certs/CERT-1"),
     paypalUrl("https://evilpaypal.com/v1/notifications/certs/CERT-1"),
@@ -137,8 +134,6 @@ const cases: Readonly<Record<string, readonly Case[]>> = {
       headers: { "x-twilio-email-event-webhook-signature": "A".repeat(96) },
       cause: "signature_mismatch",
     },
-    { when: "the authentic body is no list", body: '{"sg_event_id":"1"}', cause: "body_malformed" },
-    { when: "an event of the list has no id", body: '[{"sg_event_id":"1"},{}]', cause: "body_malformed" },
     ...untimely(86_700_000),
   ],
   square: [
@@ -153,7 +148,6 @@ const cases: Readonly<Record<string, readonly Case[]>> = {
       cause: "signature_malformed",
     },
     { when: "the address is another", options: { publicUrl: "https://other.example/" }, cause: "signature_mismatch" },
-    { when: "the authentic body names no event", body: "null", cause: "body_malformed" },
   ],
   trello: [
     { when: "there is no signature", headers: { "x-trello-webhook": undefined }, cause: "signature_missing" },
@@ -163,7 +157,6 @@ const cases: Readonly<Record<string, readonly Case[]>> = {
   typeform: [
     { when: "there is no signature", headers: { "typeform-signature": undefined }, cause: "signature_missing" },
     { when: "the signature is short", headers: { "typeform-signature": "sha256=AAAA" }, cause: "signature_malformed" },
-    { when: "the authentic body names no event", body: "{}", cause: "body_malformed" },
   ],
   zendesk: [
     {
@@ -198,44 +191,66 @@ const cases: Readonly<Record<string, readonly Case[]>> = {
 describe.for(productSchemes)("a request of $name", ({ name, settings, secrets, sign, body: bodyOf }) => {
   const good = bodyOf?.("evt-1", "x") ?? '{"id":"evt-1"}';
 
-  test.for(cases[name] ?? [])("is refused as $cause when $when", ({ headers, body = good, ...more }) => {
+  test.for(cases[name] ?? [])("is refused as $cause when $when", ({ headers, ...more }) => {
     const { request = {}, afterMs = 0, options, cause } = more;
     const source = sourceOf({ ...settings, secrets, ...(options === undefined ? {} : { options }) });
-    const sent = Object.entries({ ...sign(body, 0), ...headers }).filter(([, value]) => value !== undefined);
+    const sent = Object.entries({ ...sign(good, 0), ...headers }).filter(([, value]) => value !== undefined);
     const rawHeaders = sent.flatMap(([header, value]) => [header, value ?? ""]);
-    expect(judge(source, { rawHeaders, body, ...request }, nowMs + afterMs)).toEqual({ kind: "rejected", cause });
+    expect(judge(source, { rawHeaders, body: good, ...request }, nowMs + afterMs)).toEqual({ kind: "rejected", cause });
   });
+});
+
+const dedupeKeyOf = (name: string, body: string, at = nowMs) => {
+  const scheme = productSchemes.find((candidate) => candidate.name === name);
+  if (scheme === undefined) throw new Error(`no scheme ${name}`);
+  const source = sourceOf({ ...scheme.settings, secrets: scheme.secrets });
+  const verdict = judge(source, { headers: scheme.sign(body, 0), body }, at);
+  return verdict.kind === "verified" ? verdict.dedupeKey : verdict;
+};
+
+const hubspotBody = (attempt: number, subscription: number) =>
+  JSON.stringify([{ eventId: 1, portalId: 2, subscriptionId: subscription, objectId: 4, attemptNumber: attempt }]);
+
+const sendgridBody = (ids: readonly string[]) => JSON.stringify(ids.map((id) => ({ sg_event_id: id, event: "open" })));
+
+const echo = (body: string, eventType: string) => ({
+  kind: "challenge",
+  answer: { kind: "answer", status: 200, contentType: "text/plain", body },
+  eventType,
 });
 
 test("every product has its table of causes", () => {
   expect(Object.keys(cases).toSorted()).toEqual(productSchemes.map(({ name }) => name).toSorted());
 });
 
-describe("the same event", () => {
-  const keyOf = (name: string, body: string, at = nowMs) => {
-    const scheme = productSchemes.find((candidate) => candidate.name === name);
-    if (scheme === undefined) throw new Error(`no scheme ${name}`);
-    const source = sourceOf({ ...scheme.settings, secrets: scheme.secrets });
-    const verdict = judge(source, { headers: scheme.sign(body, 0), body }, at);
-    return verdict.kind === "verified" ? verdict.dedupeKey : verdict;
-  };
+test("an authentic body that names no event is kept, known by its bytes", () => {
+  for (const { settings, secrets, sign } of productSchemes.filter(
+    ({ name }) => name !== "dropbox" && name !== "zendesk",
+  )) {
+    const source = sourceOf({ ...settings, secrets });
+    for (const body of ["", "null", "[]", "[{}]", "{}", "nonsense"]) {
+      const verdict = judge(source, { headers: sign(body, 0), body });
+      expect(verdict).toMatchObject({ kind: "verified", dedupeKey: expect.stringMatching(/^sha256:[0-9a-f]{64}$/) });
+    }
+  }
+});
 
+describe("the same event", () => {
   test("of HubSpot is the same at another attempt, and not for another subscription", () => {
-    const body = (attempt: number, subscription: number) =>
-      JSON.stringify([{ eventId: 1, portalId: 2, subscriptionId: subscription, objectId: 4, attemptNumber: attempt }]);
-    expect(keyOf("hubspot v1", body(0, 3))).toBe(keyOf("hubspot v1", body(1, 3)));
-    expect(keyOf("hubspot v1", body(0, 3))).not.toBe(keyOf("hubspot v1", body(0, 4)));
+    expect(dedupeKeyOf("hubspot v1", hubspotBody(0, 3))).toBe(dedupeKeyOf("hubspot v1", hubspotBody(1, 3)));
+    expect(dedupeKeyOf("hubspot v1", hubspotBody(0, 3))).not.toBe(dedupeKeyOf("hubspot v1", hubspotBody(0, 4)));
   });
 
   test("of SendGrid is the same list of ids", () => {
-    const body = (ids: readonly string[]) => JSON.stringify(ids.map((id) => ({ sg_event_id: id, event: "open" })));
-    expect(keyOf("sendgrid", body(["a"]))).toBe("a");
-    expect(keyOf("sendgrid", body(["a", "b"]))).toBe(keyOf("sendgrid", body(["a", "b"])));
-    expect(keyOf("sendgrid", body(["a", "b"]))).not.toBe(keyOf("sendgrid", body(["a", "c"])));
+    expect(dedupeKeyOf("sendgrid", sendgridBody(["a"]))).toBe("a");
+    expect(dedupeKeyOf("sendgrid", sendgridBody(["a", "b"]))).toBe(dedupeKeyOf("sendgrid", sendgridBody(["a", "b"])));
+    expect(dedupeKeyOf("sendgrid", sendgridBody(["a", "b"]))).not.toBe(
+      dedupeKeyOf("sendgrid", sendgridBody(["a", "c"])),
+    );
   });
 
   test("is never one of Dropbox, whose notifications all read alike", () => {
-    expect(keyOf("dropbox", "{}")).not.toBe(keyOf("dropbox", "{}", nowMs + 1));
+    expect(dedupeKeyOf("dropbox", "{}")).not.toBe(dedupeKeyOf("dropbox", "{}", nowMs + 1));
   });
 });
 
@@ -243,11 +258,6 @@ describe("a challenge", () => {
   const meta = sourceOf({ provider: "meta", secrets: ["s"], options: { verifyToken: "meatyhamhock" } });
   const dropbox = sourceOf({ provider: "dropbox", secrets: ["s"] });
   const trello = sourceOf({ provider: "trello", secrets: ["s"], options: { publicUrl: "https://a.example/" } });
-  const echo = (body: string, eventType: string) => ({
-    kind: "challenge",
-    answer: { kind: "answer", status: 200, contentType: "text/plain", body },
-    eventType,
-  });
   const asked = "hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token=meatyhamhock";
 
   test("of Meta is sent back to whoever knows the verify token", () => {

@@ -1,7 +1,7 @@
 import { batchKey, commonType } from "./batch.ts";
 import { member, parseJson, textMember } from "./json.ts";
-import { contentKey, matchHmac } from "./signature.ts";
-import { judgeSignature, refusalOf, type SignatureHeader } from "./signed.ts";
+import { matchHmac } from "./signature.ts";
+import { judgeSignature, refusalOf, type SignatureHeader, verified } from "./signed.ts";
 import { type Refusal, rejected, type Secret, type Verify } from "./verdict.ts";
 
 /** More items than Adyen puts into one notification; a longer list is refused. */
@@ -83,5 +83,5 @@ export const verifyAdyenPlatform: Verify = (request, secrets, nowMs) => {
   if (refusal !== undefined) return refusal;
   const parsed = parseJson(request.body);
   const eventType = textMember(parsed, "type");
-  return { kind: "verified", dedupeKey: contentKey(request.body), eventId: undefined, eventType, parsed };
+  return verified(request.body, { id: undefined, type: eventType, parsed });
 };

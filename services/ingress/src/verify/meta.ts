@@ -3,8 +3,7 @@ import { z } from "zod";
 import { repeated } from "./header.ts";
 import { parseJson, textMember } from "./json.ts";
 import { echoOf, parameterOf } from "./query.ts";
-import { contentKey } from "./signature.ts";
-import { judgeSignature, type SignatureHeader } from "./signed.ts";
+import { judgeSignature, type SignatureHeader, verified } from "./signed.ts";
 import { answer, rejected, type Verdict, type Verify } from "./verdict.ts";
 
 export const metaOptions = z.strictObject({
@@ -33,7 +32,7 @@ export function metaVerifier({ verifyToken }: z.infer<typeof metaOptions>): Veri
     if (refusal !== undefined) return refusal;
     const parsed = parseJson(request.body);
     const eventType = textMember(parsed, "object");
-    return { kind: "verified", dedupeKey: contentKey(request.body), eventId: undefined, eventType, parsed };
+    return verified(request.body, { id: undefined, type: eventType, parsed });
   };
 }
 

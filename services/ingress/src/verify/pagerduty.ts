@@ -1,7 +1,7 @@
 import { headerOf, repeated } from "./header.ts";
 import { member, parseJson, textMember } from "./json.ts";
-import { keyOf, matchHmac, maxSignatures } from "./signature.ts";
-import { refusalOf } from "./signed.ts";
+import { matchHmac, maxSignatures } from "./signature.ts";
+import { refusalOf, verified } from "./signed.ts";
 import { rejected, type Verify } from "./verdict.ts";
 
 /**
@@ -23,7 +23,5 @@ export const verifyPagerduty: Verify = ({ rawHeaders, body }, secrets, nowMs) =>
 
   const parsed = parseJson(body);
   const event = member(parsed, "event");
-  const eventId = textMember(event, "id");
-  if (eventId === undefined) return rejected("body_malformed");
-  return { kind: "verified", dedupeKey: keyOf(eventId), eventId, eventType: textMember(event, "event_type"), parsed };
+  return verified(body, { id: textMember(event, "id"), type: textMember(event, "event_type"), parsed });
 };

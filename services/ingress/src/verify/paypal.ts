@@ -3,7 +3,7 @@ import { z } from "zod";
 import { headerOf, repeated } from "./header.ts";
 import { parseJson, textMember } from "./json.ts";
 import { isUrlOf, judgePublicKeySignature } from "./public-key-signature.ts";
-import { keyOf } from "./signature.ts";
+import { verified } from "./signed.ts";
 import { judgeInstant, toleranceOf } from "./timestamp.ts";
 import { rejected, type Verify } from "./verdict.ts";
 
@@ -46,9 +46,6 @@ export function paypalVerifier({ webhookId, toleranceSeconds }: z.infer<typeof p
     if (refusal !== undefined) return refusal;
 
     const parsed = parseJson(body);
-    const eventId = textMember(parsed, "id");
-    const eventType = textMember(parsed, "event_type");
-    if (eventId === undefined || eventType === undefined) return rejected("body_malformed");
-    return { kind: "verified", dedupeKey: keyOf(eventId), eventId, eventType, parsed };
+    return verified(body, { id: textMember(parsed, "id"), type: textMember(parsed, "event_type"), parsed });
   };
 }

@@ -5,7 +5,8 @@ import { member, parseJson, textMember } from "./json.ts";
 import { addressesOption } from "./options.ts";
 import { judgeAddress } from "./sender.ts";
 import { keyOf } from "./signature.ts";
-import { rejected, type Verify } from "./verdict.ts";
+import { verified } from "./signed.ts";
+import type { Verify } from "./verdict.ts";
 
 export const postmarkOptions = z.strictObject({
   /** Addresses that webhooks must come from, besides. Postmark lists its own at https://postmarkapp.com/support/article/800. */
@@ -39,7 +40,8 @@ export function postmarkVerifier({ addresses }: z.infer<typeof postmarkOptions>)
     const message = textMember(parsed, "MessageID");
     const type = textMember(parsed, "RecordType");
     // a change of subscription by hand belongs to no message
-    if (message === undefined && type === undefined) return rejected("body_malformed");
+    if (message === undefined && type === undefined)
+      return verified(request.body, { id: undefined, type: undefined, parsed });
     const parts = distinguishing.map((name) => member(parsed, name));
     const key = [
       type ?? "Inbound",

@@ -3,6 +3,7 @@ import { batchKey, commonType } from "./batch.ts";
 import { headerOf, repeated } from "./header.ts";
 import { parseJson, textMember } from "./json.ts";
 import { judgePublicKeySignature } from "./public-key-signature.ts";
+import { contentKey } from "./signature.ts";
 import { judgeTimestamp, toleranceOf } from "./timestamp.ts";
 import { rejected, type Verify } from "./verdict.ts";
 
@@ -31,17 +32,12 @@ export function sendgridVerifier({ toleranceSeconds }: z.infer<typeof sendgridOp
     if (refusal !== undefined) return refusal;
 
     const parsed = parseJson(body);
-    if (!Array.isArray(parsed) || parsed.length === 0) return rejected("body_malformed");
-    const events: readonly unknown[] = parsed;
-    const ids: string[] = [];
-    for (const event of events) {
-      const id = textMember(event, "sg_event_id");
-      if (id === undefined) return rejected("body_malformed");
-      ids.push(id);
-    }
+    const events: readonly unknown[] = Array.isArray(parsed) ? parsed : [];
+    const ids = events.map((event) => textMember(event, "sg_event_id"));
+    const whole = ids.length > 0 && ids.every((id) => id !== undefined);
     return {
       kind: "verified",
-      dedupeKey: batchKey(ids),
+      dedupeKey: whole ? batchKey(ids) : contentKey(body),
       eventId: ids.length === 1 ? ids[0] : undefined,
       eventType: commonType(events.map((event) => textMember(event, "event"))),
       parsed,

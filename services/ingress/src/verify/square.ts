@@ -1,9 +1,8 @@
 import { z } from "zod";
 import { parseJson, textMember } from "./json.ts";
 import { publicUrlOption } from "./query.ts";
-import { keyOf } from "./signature.ts";
-import { judgeSignature, type SignatureHeader } from "./signed.ts";
-import { rejected, type Verify } from "./verdict.ts";
+import { judgeSignature, type SignatureHeader, verified } from "./signed.ts";
+import type { Verify } from "./verdict.ts";
 
 export const squareOptions = z.strictObject({
   /** The subscription's notification URL, exactly as it stands in Square's dashboard. */
@@ -28,8 +27,6 @@ export function squareVerifier({ publicUrl }: z.infer<typeof squareOptions>): Ve
     const refusal = judgeSignature(request, secrets, nowMs, signature, [address, body]);
     if (refusal !== undefined) return refusal;
     const parsed = parseJson(body);
-    const eventId = textMember(parsed, "event_id");
-    if (eventId === undefined) return rejected("body_malformed");
-    return { kind: "verified", dedupeKey: keyOf(eventId), eventId, eventType: textMember(parsed, "type"), parsed };
+    return verified(body, { id: textMember(parsed, "event_id"), type: textMember(parsed, "type"), parsed });
   };
 }

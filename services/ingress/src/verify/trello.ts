@@ -1,8 +1,7 @@
 import { z } from "zod";
 import { member, parseJson, textMember } from "./json.ts";
 import { publicUrlOption } from "./query.ts";
-import { contentKey, keyOf } from "./signature.ts";
-import { judgeSignature, type SignatureHeader } from "./signed.ts";
+import { judgeSignature, type SignatureHeader, verified } from "./signed.ts";
 import { answer, type Verify } from "./verdict.ts";
 
 export const trelloOptions = z.strictObject({
@@ -26,8 +25,6 @@ export function trelloVerifier({ publicUrl }: z.infer<typeof trelloOptions>): Ve
     if (refusal !== undefined) return refusal;
     const parsed = parseJson(body);
     const action = member(parsed, "action");
-    const eventId = textMember(action, "id");
-    const dedupeKey = eventId === undefined ? contentKey(body) : keyOf(eventId);
-    return { kind: "verified", dedupeKey, eventId, eventType: textMember(action, "type"), parsed };
+    return verified(body, { id: textMember(action, "id"), type: textMember(action, "type"), parsed });
   };
 }

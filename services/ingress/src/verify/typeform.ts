@@ -1,7 +1,6 @@
 import { parseJson, textMember } from "./json.ts";
-import { keyOf } from "./signature.ts";
-import { judgeSignature, type SignatureHeader } from "./signed.ts";
-import { rejected, type Verify } from "./verdict.ts";
+import { judgeSignature, type SignatureHeader, verified } from "./signed.ts";
+import type { Verify } from "./verdict.ts";
 
 const signature: SignatureHeader = {
   header: "typeform-signature",
@@ -18,7 +17,6 @@ export const verifyTypeform: Verify = (request, secrets, nowMs) => {
   const refusal = judgeSignature(request, secrets, nowMs, signature);
   if (refusal !== undefined) return refusal;
   const parsed = parseJson(request.body);
-  const eventId = textMember(parsed, "event_id");
-  if (eventId === undefined) return rejected("body_malformed");
-  return { kind: "verified", dedupeKey: keyOf(eventId), eventId, eventType: textMember(parsed, "event_type"), parsed };
+  const [id, type] = [textMember(parsed, "event_id"), textMember(parsed, "event_type")];
+  return verified(request.body, { id, type, parsed });
 };
