@@ -3,7 +3,7 @@ import { crc32 } from "node:zlib";
 import type { Scheme } from "./schemes.ts";
 import { hmacHex, nowMs, nowSeconds } from "./signed.ts";
 
-export const publicUrl = "https://hooks.example.com/webhooks/test";
+const publicUrl = "https://hooks.example.com/webhooks/test";
 /** The route that `request()` asks for. */
 const address = "https://hooks.example.com/webhooks/test";
 const secrets = ["s3cret", "0ther"] as const;

@@ -245,9 +245,7 @@ describe("SNS", () => {
     for (const secret of [0, 1] as const) expect(verdictOn(signed(message, secret)).kind).toBe("verified");
     const good = signed(message);
     for (const name of Object.keys(message)) {
-      expect(verdictOn({ ...good, [name]: `${good[name as keyof typeof message]}x` }).kind, `without ${name}`).toBe(
-        "rejected",
-      );
+      expect(verdictOn({ ...good, [name]: `another ${name}` }).kind, `without ${name}`).toBe("rejected");
       expect(verdictOn({ ...good, [name]: undefined }).kind, `without ${name}`).toBe("rejected");
     }
   });

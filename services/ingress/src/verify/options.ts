@@ -8,7 +8,7 @@ export const headerName = z
   .regex(/^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,100}$/, "expected the name of an HTTP header");
 
 /** Where a value stands in a request: in a header, or in the JSON body under a JSON Pointer (RFC 6901). */
-export const valueFrom = z
+const valueFrom = z
   .strictObject({
     header: headerName.optional(),
     json: z.string().startsWith("/", 'expected a JSON Pointer such as "/data/id"').optional(),

@@ -21,7 +21,7 @@ export function judgeTimestamp(
  * How far a signed time may lie in each direction. Providers that send again with the first attempt's time need a long past; a
  * long future is never needed, whatever the clocks.
  */
-export interface Tolerance {
+interface Tolerance {
   readonly pastMs: number;
   readonly futureMs: number;
 }
