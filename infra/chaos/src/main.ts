@@ -40,6 +40,8 @@ const violations = Object.fromEntries(
   [...Map.groupBy(findings, ({ rule }) => rule)].map(([rule, own]) => [rule, own.length]),
 );
 const held = findings.length === 0 && rest.settledMs !== undefined;
+const suspended = new Set(faults.filter(({ action }) => action === "pause").map(({ pid }) => pid));
+const overruns = attempts.filter(({ ending, pid }) => ending === "overrun" && !suspended.has(pid));
 const report = {
   at: new Date().toISOString(),
   seed,
@@ -50,7 +52,7 @@ const report = {
   violations,
   // the first of them say enough; --keep has all
   findings: findings.slice(0, 50),
-  counts,
+  counts: { ...counts, overrunOfWorkersNeverSuspended: overruns.length },
   worstRecoveryMs: worstRecoveries(recoveries),
   ...rest,
   plan,
@@ -67,7 +69,11 @@ const folder = fileURLToPath(new URL("../results/", import.meta.url));
 await mkdir(folder, { recursive: true });
 await writeFile(join(folder, `${name}.json`), `${JSON.stringify(report, null, 2)}\n`);
 console.log(
-  JSON.stringify({ counts, worstRecoveryMs: report.worstRecoveryMs, failedCalls: rest.failedCalls }, null, 2),
+  JSON.stringify(
+    { counts: report.counts, worstRecoveryMs: report.worstRecoveryMs, failedCalls: rest.failedCalls },
+    null,
+    2,
+  ),
 );
 for (const { rule, what } of findings.slice(0, 50)) console.log(`broken: ${rule}: ${what}`);
 console.log(
