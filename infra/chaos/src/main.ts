@@ -36,6 +36,8 @@ const result = await run({
 
 const { findings, attempts, counts, faults, loadBeganMs, ...rest } = result;
 const recoveries = recoveriesOf(faults, attempts);
+// the first of each say enough; --keep has all
+const shown = [...Map.groupBy(findings, ({ rule }) => rule).values()].flatMap((own) => own.slice(0, 10));
 const violations = Object.fromEntries(
   [...Map.groupBy(findings, ({ rule }) => rule)].map(([rule, own]) => [rule, own.length]),
 );
@@ -50,8 +52,7 @@ const report = {
   rate,
   held,
   violations,
-  // the first of them say enough; --keep has all
-  findings: findings.slice(0, 50),
+  findings: shown,
   counts: { ...counts, overrunOfWorkersNeverSuspended: overruns.length },
   worstRecoveryMs: worstRecoveries(recoveries),
   ...rest,
@@ -75,10 +76,10 @@ console.log(
     2,
   ),
 );
-for (const { rule, what } of findings.slice(0, 50)) console.log(`broken: ${rule}: ${what}`);
+for (const { rule, what } of shown) console.log(`broken: ${rule}: ${what}`);
 console.log(
   held
     ? `held: ${counts["acknowledged"]} promises, ${faults.length} faults, nothing broken (kept in infra/chaos/results/${name}.json)`
-    : `NOT held: ${findings.length} findings${rest.settledMs === undefined ? ", and it never came to rest" : ""} (infra/chaos/results/${name}.json)`,
+    : `NOT held: ${JSON.stringify(violations)}${rest.settledMs === undefined ? ", and it never came to rest" : ""} (infra/chaos/results/${name}.json)`,
 );
 process.exitCode = held ? 0 : 1;
