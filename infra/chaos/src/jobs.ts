@@ -54,6 +54,6 @@ export const subscriptions = ["billing", "stock"] as const;
 
 export const limits = {
   "chaos-ordered": { order: "strict" },
-  "chaos-capped": { concurrency: 4, keyConcurrency: 2 },
+  "chaos-capped": { concurrency: 3, keyConcurrency: 2 },
   "chaos-rated": { rate: { limit: 10, perMs: 1_000, burst: 5 } },
 } as const satisfies Readonly<Record<string, QueueLimitOptions>>;

@@ -129,8 +129,9 @@ export async function runLoad({ client, ledger, promises, seed, rate, stopping }
     pace(5, () => plain(exact)),
     pace(2, later),
     pace(2, withRow),
-    pace(5, () => plain(capped, { key: random.pick(keys) }, 400)),
-    pace(5, () => plain(rated)),
+    pace(5, () => plain(capped, { key: random.pick(keys) }, 800)),
+    // in waves, so that the limit is what they meet
+    pace(0.5, () => Promise.all(Array.from({ length: 10 }, () => plain(rated)))),
     pace(5, once),
     pace(1, flow),
     pace(4, event),
