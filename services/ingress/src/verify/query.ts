@@ -2,7 +2,7 @@ import { z } from "zod";
 import { type HeaderValue, repeated } from "./header.ts";
 
 /** The query of a request's address with its question mark, as received; empty when there is none. */
-export function queryOf(url: string): string {
+function queryOf(url: string): string {
   const at = url.indexOf("?");
   return at === -1 ? "" : url.slice(at);
 }
