@@ -26,6 +26,7 @@ interface Room {
 
 interface Manifest {
   readonly name: string;
+  readonly exports?: Readonly<Record<string, string>>;
   readonly dependencies?: Readonly<Record<string, string>>;
   readonly devDependencies?: Readonly<Record<string, string>>;
 }
@@ -55,7 +56,7 @@ function manifestViolations(room: Room, rooms: readonly Room[]): readonly string
   const misnamed = room.manifest.name === expected ? [] : [`${where}: the package must be called ${expected}`];
   const check = (names: object | undefined, isTest: boolean): readonly string[] =>
     Object.keys(names ?? {}).flatMap((name) =>
-      explain(where, refusal({ room, rooms, packageName: name, isTest, deep: false })),
+      explain(where, refusal({ room, rooms, packageName: name, isTest, part: "", helps: room.name === "testing" })),
     );
   return [...misnamed, ...check(room.manifest.dependencies, false), ...check(room.manifest.devDependencies, true)];
 }
@@ -70,7 +71,9 @@ function sourceViolations(repository: string, room: Room, file: string, rooms: r
       .slice(0, specifier.startsWith("@") ? 2 : 1)
       .join("/");
     const wall = isTest ? undefined : walledRefusal(room, name);
-    return explain(where, wall ?? refusal({ room, rooms, packageName: name, isTest, deep: specifier !== name }));
+    const part = specifier.slice(name.length + 1);
+    const refused = refusal({ room, rooms, packageName: name, isTest, part, helps: isHelper(room, file) });
+    return explain(where, wall ?? refused);
   });
 }
 
@@ -84,15 +87,30 @@ interface Use {
   readonly packageName: string;
   /** Used by tests only. */
   readonly isTest: boolean;
-  /** A file inside the package is named, not its index. */
-  readonly deep: boolean;
+  /** What is named behind the package: an entry point of its manifest, or a file inside it. */
+  readonly part: string;
+  /** It belongs to the part of testing that is for users. */
+  readonly helps: boolean;
+}
+
+/**
+ * The helpers for users' tests stand behind every room. The rest of testing serves the tests of the rooms above it, and so must know none of
+ * them; its index does not reach the helpers (see `relativeRefusal`).
+ */
+const helpers = join("src", "jobs") + sep;
+
+function isHelper(room: Room, file: string): boolean {
+  if (room.wing !== "shared" || room.name !== "testing") return false;
+  const path = relative(room.folder, file);
+  return path.startsWith(helpers) || path.startsWith(`test${sep}`);
 }
 
 /** Why the room may not use that package; `undefined` when it may, and for packages that are not ours. */
-function refusal({ room, rooms, packageName, isTest, deep }: Use): string | undefined {
+function refusal({ room, rooms, packageName, isTest, part, helps }: Use): string | undefined {
   if (!packageName.startsWith("@warren/")) return undefined;
   const target = rooms.find((candidate) => `@warren/${candidate.name}` === packageName);
   if (target === undefined) return `${packageName} is no room of this repository`;
+  const deep = part !== "" && target.manifest.exports?.[`./${part}`] === undefined;
   // A test may use its package as a user does.
   if (target === room)
     return isTest && !deep ? undefined : `${packageName} imports itself by name; use a relative path`;
@@ -103,15 +121,21 @@ function refusal({ room, rooms, packageName, isTest, deep }: Use): string | unde
   if (target.name === "sandbox" && room.wing === "services" && isTest) return undefined;
   if (target.wing === "infra") return `${room.wing} may not import from infra, and ${packageName} is there`;
   // A development dependency of everything; that no sources use it is knip's question.
-  if (target.name === "testing") return room.name === "contracts" ? "contracts imports nothing but zod" : undefined;
-  return room.wing === "shared" ? sharedRefusal(room.name, target.name) : undefined;
+  if (target.name === "testing") {
+    if (room.name === "contracts") return "contracts imports nothing but zod";
+    const comesFirst = room.wing === "shared" && sharedInOrder.some((name) => name === room.name);
+    return comesFirst && part !== "" ? `${packageName}/${part} stands behind shared/${room.name}` : undefined;
+  }
+  return room.wing === "shared" ? sharedRefusal(room.name, target.name, helps) : undefined;
 }
 
-function sharedRefusal(from: string, to: string): string | undefined {
+function sharedRefusal(from: string, to: string, helps: boolean): string | undefined {
   if (neverMeet.some((pair) => pair.some((name) => name === from) && pair.some((name) => name === to))) {
     return `${from} never meets ${to}`;
   }
-  if (from === "testing") return to === "contracts" ? undefined : "testing imports only contracts";
+  if (from === "testing") {
+    return helps || to === "contracts" ? undefined : "testing imports only contracts, except in src/jobs";
+  }
   const order: readonly string[] = sharedInOrder;
   if (!order.includes(from))
     return `shared/${from} has no place in the import order yet; give it one in infra/checks/src/layers.ts`;
@@ -132,6 +156,8 @@ function walledRefusal(room: Room, library: string): string | undefined {
 function relativeRefusal(room: Room, file: string, specifier: string): string | undefined {
   const target = resolve(dirname(file), specifier);
   if (!target.startsWith(room.folder + sep)) return `"${specifier}" leaves the package; import it by its name`;
+  if (isHelper(room, target) && !isHelper(room, file))
+    return `"${specifier}" is one of the helpers in src/jobs, which the index must not reach`;
   return existsSync(target) ? undefined : `"${specifier}" is not there`;
 }
 

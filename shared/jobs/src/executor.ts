@@ -46,8 +46,8 @@ export interface ExecutorOptions {
 
 /** Runs claimed jobs to their settled end. */
 export interface Executor {
-  /** Starts a job whose slot is taken. Never throws. */
-  run(claimed: ClaimedJob, workerId: string): void;
+  /** Starts a job whose slot is taken. Resolves when it is settled. Never throws, never rejects. */
+  run(claimed: ClaimedJob, workerId: string): Promise<void>;
   /** Handlers that were given up and still run. */
   readonly abandonedHandlers: number;
   /** Moving average of how long handlers run, in milliseconds; 0 before the first has ended. */
@@ -223,7 +223,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
 
   return {
     run(claimed, workerId) {
-      execute(claimed, workerId).catch((error: unknown) => {
+      return execute(claimed, workerId).catch((error: unknown) => {
         log.fatal({ jobId: claimed.id, job: claimed.name, err: error }, "the executor failed");
       });
     },

@@ -189,7 +189,7 @@ export function createWorker(options: WorkerOptions): Worker {
     workerId: () => lease.id,
     run(job, claimedBy) {
       watch?.waited(job.waitMs);
-      executor.run(job, claimedBy);
+      void executor.run(job, claimedBy);
     },
     knows: (id, attempt) => running.has(id, attempt),
     // outcomes that cannot be settled stay in memory: bounded, and the ledger could not answer a claim either

@@ -1,10 +1,11 @@
 import { inspect } from "node:util";
+import type { RunSql } from "@warren/ledger";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { z } from "zod";
 import { defineJob } from "../src/define.ts";
 import { chain, step } from "../src/flows/define-flow.ts";
 import { handle } from "../src/handle.ts";
-import { defineEvent } from "../src/index.ts";
+import { createControl, defineEvent } from "../src/index.ts";
 import { type Bench, openBench } from "./fixture.ts";
 import { type Library, libraries } from "./fixtures/libraries.ts";
 
@@ -18,6 +19,7 @@ const charge = defineJob({
   attempts: 2,
   backoff: { kind: "fixed", delayMs: 0 },
 });
+const endless = defineJob({ name: "endless", payload: z.object({}), attempts: 1 });
 const paid = defineEvent({ type: "orders.paid", schema: z.object({ who: z.string() }) });
 
 describe.each(Object.keys(libraries))("%s", (name) => {
@@ -30,6 +32,9 @@ describe.each(Object.keys(libraries))("%s", (name) => {
     library = (libraries[name] as (url: string) => Library)(bench.world.databaseUrl);
     await bench.worker([
       handle(welcome, ({ payload }) => ({ greeted: payload.who })),
+      handle(endless, async ({ signal }) => {
+        await new Promise((_, reject) => signal.addEventListener("abort", () => reject(signal.reason as Error)));
+      }),
       handle(charge, async (job) => {
         const { who, rollBack } = job.payload;
         const result = { paid: who };
@@ -154,6 +159,21 @@ describe.each(Object.keys(libraries))("%s", (name) => {
     ]);
     expect(waiting[0]?.headers["cloudEvents_type"]).toBe("orders.paid");
     await bench.ledger.events.outbox.sent(waiting.map(({ position }) => position));
+  });
+
+  test("a running job is cancelled with the commit, and not without", async () => {
+    await using control = createControl({ ledger: bench.ledger, session: bench.session, log: bench.log.logger });
+    const { id } = await bench.client.enqueue(endless, {});
+    await bench.until(id, "running");
+    const cancel = (tx: RunSql) => control.cancel(id, { reason: "the order was withdrawn", by: "shop", tx });
+    await rolledBack(({ tx }) => cancel(tx));
+    expect(await bench.ledger.findJob(id)).toMatchObject({ state: "running", cancelRequestedAt: undefined });
+    const answer = await library.transaction(({ tx }) => cancel(tx));
+    expect(answer.kind).toBe("requested");
+    expect(await bench.until(id, "cancelled")).toMatchObject({
+      cancelReason: "the order was withdrawn",
+      cancelledBy: "shop",
+    });
   });
 
   test("values of every type arrive as they were given, and a parameter may be named twice", async () => {

@@ -120,6 +120,7 @@ export type { Registered, Schedules } from "./schedules/schedules.ts";
 export type { Upserted } from "./schedules/store.ts";
 export { parseWhen, type WhenOption, whenText } from "./schedules/when.ts";
 export { parseSchemaName, type RunSql, type Statement, type TableName, tablesOf } from "./sql.ts";
+export { type KeyHolder, meet } from "./unique-conflict.ts";
 export { dedupeRetentionDays } from "./webhooks/dedupe.ts";
 export {
   type Acceptance,

@@ -18,6 +18,18 @@ export const platformCodes = {
     meaning: "An unexpected failure inside Warren.",
     fix: "Read the cause in the log under the same correlation id and report it.",
   },
+  TEST_NOT_FAKED: {
+    meaning: "A test asked the client without a database for something that only a database can answer.",
+    fix: "Use `openTestWarren()` in this test; the message says what was asked.",
+  },
+  TEST_DRAIN_ENDLESS: {
+    meaning: "A test's drain ran as many attempts as it may, and jobs still wait.",
+    fix: "Look for jobs that enqueue themselves or snooze without end, or raise `limit`; the message names them.",
+  },
+  TEST_DRAIN_STUCK: {
+    meaning: "A test's drain waited until its time was over, and jobs are still unfinished.",
+    fix: "The message names them and their states: give the world a worker that handles them, or look for a handler that never ends.",
+  },
   LOCAL_BROKER_MISSING: {
     meaning: "A private RabbitMQ node was asked for, and RabbitMQ is not installed on this machine.",
     fix: "Install it (Debian, Ubuntu: `apt-get install rabbitmq-server`; macOS: `brew install rabbitmq`), or set AMQP_URL.",

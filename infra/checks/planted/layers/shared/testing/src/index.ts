@@ -1,1 +1,2 @@
 export type { Ledger } from "@warren/ledger";
+export { createTestClient } from "./jobs/index.ts";

@@ -1,0 +1,1 @@
+import "@warren/testing/jobs";

@@ -1,0 +1,1 @@
+export { createClient as createTestClient } from "@warren/jobs";
