@@ -1,6 +1,8 @@
 import type { ClaimedJob, Ledger } from "@warren/ledger";
 import type { Logger, Metrics } from "@warren/observability";
 import type { Client } from "./client.ts";
+import type { Activity } from "./control/activity.ts";
+import { createRecords } from "./control/records.ts";
 import { createDeadlines } from "./deadlines.ts";
 import { createExecutor } from "./executor.ts";
 import { type JobHandler, tabulate } from "./handle.ts";
@@ -12,7 +14,7 @@ import { createSettler } from "./settle.ts";
 import { createSlots } from "./slots.ts";
 
 export interface RunnerOptions {
-  readonly ledger: Pick<Ledger, "settle" | "settleIn" | "reportBreaker" | "flows">;
+  readonly ledger: Pick<Ledger, "settle" | "settleIn" | "reportBreaker" | "flows" | "control">;
   readonly client: Pick<Client, "enqueue" | "announce" | "prepare">;
   readonly jobs: readonly JobHandler[];
   readonly payloads?: Payloads | undefined;
@@ -30,6 +32,14 @@ export interface Runner extends AsyncDisposable {
   run(claimed: ClaimedJob, workerId: string): Promise<void>;
 }
 
+/** Nobody watches such jobs. */
+const unwatched: Activity = {
+  watched: () => undefined,
+  began: () => undefined,
+  progressed: () => undefined,
+  ended: () => undefined,
+};
+
 /** @throws JobOptionError when two handlers are given for one definition, or none at all. */
 export function createRunner(options: RunnerOptions): Runner {
   const { ledger, client, jobs, log, metrics, random } = options;
@@ -38,6 +48,7 @@ export function createRunner(options: RunnerOptions): Runner {
   const deadlines = createDeadlines();
   const slots = createSlots(1, { freed: () => undefined, changed: () => undefined });
   const settler = createSettler({ ledger, log, random, onSettled: () => undefined });
+  const records = createRecords({ ledger, activity: unwatched, log });
   const executor = createExecutor({
     handlers,
     ledger,
@@ -54,6 +65,8 @@ export function createRunner(options: RunnerOptions): Runner {
       abandonedHandlers: () => executor.abandonedHandlers,
     }),
     client,
+    records,
+    activity: unwatched,
     jobs,
     ended: () => undefined,
     payloads,
@@ -72,6 +85,7 @@ export function createRunner(options: RunnerOptions): Runner {
     },
     async [Symbol.asyncDispose]() {
       settler.dispose();
+      records.dispose();
       deadlines.dispose();
       await Promise.all(jobs.map(async (handler) => handler.close?.()));
     },

@@ -115,6 +115,18 @@ test("subscribers get events inline, and events that they give up are shown", as
   ]);
 });
 
+test("progress and notes of handlers are there to be looked at", async () => {
+  const handlers = [
+    handle(tick, (job) => {
+      job.progress({ done: 1, of: 2 });
+      job.note("half of it");
+    }),
+  ];
+  await using client = createTestClient({ handlers, mode: "inline" });
+  const { id } = await client.enqueue(tick, {});
+  expect([client.progress(id), client.notes(id)]).toEqual([{ done: 1, of: 2 }, ["half of it"]]);
+});
+
 test("backoffs have no jitter unless the test wants it", async () => {
   const failing = defineJob({
     name: "failing",

@@ -28,6 +28,10 @@ export class JobStore {
   readonly jobs = new Map<string, StoredJob>();
   readonly handledEvents = new Set<string>();
   readonly outbox: NewOutboxEvent[] = [];
+  /** The last progress of each job, as JSON text. */
+  readonly progress = new Map<string, string>();
+  /** What handlers have noted about each job. */
+  readonly notes = new Map<string, readonly string[]>();
   #keyed = new Map<string, string>();
   #unique = new UniqueKeys();
 

@@ -2,8 +2,10 @@ import {
   type EventLedger,
   type Ledger,
   LedgerConflictError,
+  type NewLine,
   type NewOutboxEvent,
   newId,
+  type ProgressReport,
   type RunSql,
 } from "@warren/ledger";
 import { notFaked, TestingError } from "./errors.ts";
@@ -24,6 +26,7 @@ type FakedLedger = Pick<
   | "settle"
   | "settleIn"
   | "reportBreaker"
+  | "control"
 >;
 
 /** A ledger in memory. Nothing of it outlives the test. */
@@ -138,6 +141,18 @@ export function createMemoryLedger(now: () => number): MemoryLedger {
       },
       dead: notFaked("events.dead.") as EventLedger["dead"],
     },
+    control: {
+      progress: {
+        save: async (reports: readonly ProgressReport[]) => {
+          for (const { id, value } of reports) store.progress.set(id, JSON.stringify(value) ?? "null");
+        },
+        addLines: async (lines: readonly NewLine[]) => {
+          for (const { id, text } of lines) store.notes.set(id, [...(store.notes.get(id) ?? []), text]);
+        },
+      },
+      // results stay as long as the test
+      results: { expireIn: async () => undefined },
+    } as unknown as Ledger["control"],
     flows: notFaked("flows.") as Ledger["flows"],
     schedules: notFaked("schedules.") as Ledger["schedules"],
   };

@@ -59,6 +59,10 @@ export interface TestClient extends Client {
   /** All jobs ever enqueued, finished ones too, in the order in which they came. */
   enqueuedJobs(): readonly JobRecord[];
   job(id: string): JobRecord | undefined;
+  /** What the job's handler said last by `job.progress`. */
+  progress(id: string): unknown;
+  /** What it wrote by `job.note`. */
+  notes(id: string): readonly string[];
   /** All events ever published. */
   publishedEvents(): readonly PublishedEvent[];
   /** Events that a subscription has given up. */
@@ -110,6 +114,8 @@ export function createTestClient(options: TestClientOptions = {}): TestClient {
       const job = store.jobs.get(id);
       return job === undefined ? undefined : recordOf(job);
     },
+    progress: (id) => JSON.parse(store.progress.get(id) ?? "null") as unknown,
+    notes: (id) => store.notes.get(id) ?? [],
     publishedEvents: () => store.outbox.map(publishedOf),
     deadEvents: () => [...broker.dead],
     drain: ({ until = "idle", limit = mostSteps } = {}) => inTurn(() => run(until, limit)),
