@@ -2,6 +2,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { type Ledger, migrate, openLedger, type QueuePolicy } from "@warren/ledger";
 import { createLogger } from "@warren/observability";
 import { spawnService } from "@warren/testing";
+import { cpuTimes } from "../ingress/cpu.ts";
 import type { BenchOptions } from "../main.ts";
 import { keepResult } from "../results.ts";
 import { Role } from "../role.ts";
@@ -26,7 +27,13 @@ interface Drained {
   readonly perSecond: number;
   readonly lost: number;
   readonly duplicates: number;
-  readonly workerCpuUsPerJob: number;
+  /** CPU microseconds a job, of each process: on a machine that others use too they say more than the rate. */
+  readonly cpuUs: {
+    readonly database: number;
+    readonly broker: number;
+    readonly dispatcher: number;
+    readonly worker: number;
+  };
 }
 
 interface Receipt {
@@ -70,12 +77,20 @@ export async function run(options: BenchOptions): Promise<void> {
     await load(ledger, queue, count, numbered, queue === "direct" ? 0 : 10);
     numbered += count;
     if (queue === "direct") await allSent(ledger);
+    const before = cpuTimes(dispatcher.pid);
     const { unique, duplicates, ms, cpuMs } = await worker.ask<Receipt>({ do: "drain", queue, count });
+    const after = cpuTimes(dispatcher.pid);
+    const each = (of: "postgres" | "broker" | "server"): number => Math.round((after[of] - before[of]) / count);
     return {
       perSecond: Math.round((count * 1_000) / ms),
       lost: count - unique,
       duplicates,
-      workerCpuUsPerJob: Math.round((cpuMs * 1_000) / count),
+      cpuUs: {
+        database: each("postgres"),
+        broker: each("broker"),
+        dispatcher: each("server"),
+        worker: Math.round((cpuMs * 1_000) / count),
+      },
     };
   };
 
@@ -84,6 +99,7 @@ export async function run(options: BenchOptions): Promise<void> {
   const runs: Record<string, unknown>[] = [];
   const rates = new Map<QueueName, number[]>(queues.map((queue) => [queue, []]));
   const ratios = new Map<QueueName, number[]>(queues.map((queue) => [queue, []]));
+  const costs = new Map<QueueName, number[]>(queues.map((queue) => [queue, []]));
   let lost = 0;
   let duplicates = 0;
   for (let number = 1; number <= options.runs; number += 1) {
@@ -94,13 +110,15 @@ export async function run(options: BenchOptions): Promise<void> {
       lost += one.lost;
       duplicates += one.duplicates;
       rates.get(queue)?.push(one.perSecond);
+      costs.get(queue)?.push(Object.values(one.cpuUs).reduce((sum, us) => sum + us, 0));
       ratios.get(queue)?.push(one.perSecond / (drained.direct?.perSecond ?? Number.NaN));
     }
     runs.push({ run: number, ...drained });
-    console.log(`run ${number}:`, queues.map((queue) => `${queue} ${drained[queue]?.perSecond}/s`).join(", "));
+    console.log(`run ${number}:`, queues.map((queue) => text(queue, drained[queue])).join(", "));
     await sleep(500);
   }
 
+  const cpuOf = (queue: QueueName): number => median(costs.get(queue) ?? []);
   const share = (queue: QueueName): number => Math.round(median(ratios.get(queue) ?? []) * 100) / 100;
   await keepResult({
     bench: "limits",
@@ -109,10 +127,15 @@ export async function run(options: BenchOptions): Promise<void> {
     summary: {
       perSecond: Object.fromEntries(queues.map((queue) => [queue, spread(rates.get(queue) ?? []).median])),
       shareOfDirect: Object.fromEntries(governed.map((queue) => [queue, share(queue)])),
+      cpuUsPerJob: Object.fromEntries(queues.map((queue) => [queue, cpuOf(queue)])),
       lost,
       duplicates,
     },
   });
+}
+
+function text(queue: QueueName, drained: Drained | undefined): string {
+  return `${queue} ${drained?.perSecond}/s (CPU us a job: ${Object.values(drained?.cpuUs ?? {}).join("+")})`;
 }
 
 async function allSent(ledger: Ledger): Promise<void> {
