@@ -63,9 +63,10 @@ function lineSql(table: TableName, { keyed, names, patient }: Shape): string {
 const pausedKey = (table: TableName): string =>
   `exists (select from ${table("queue_key_policies")} k where k.queue = $1 and k.key = j.limit_key and k.paused)`;
 
-const setAside = (table: TableName): string => `aside as (
+/** In a strict order a paused job keeps its key waiting; those without a key have no order. */
+const setAside = (table: TableName, which = "paused"): string => `aside as (
     update ${table("jobs")} j set gate = 4
-    where j.ctid = any (array(${unlocked(table, "select ctid from head where paused")})) returning j.id
+    where j.ctid = any (array(${unlocked(table, `select ctid from head where ${which}`)})) returning j.id
   )`;
 
 const answer = (order: string): string => `coalesce((
@@ -107,10 +108,11 @@ function turnsSql(table: TableName, shape: Shape): string {
   const first = strict
     ? `select first.*, 1 as lap from (${begun} union all (${own}) limit 1) first`
     : `${own}, 1 as lap`;
-  return `with recursive ring (level, key, phase, real, hops, found, room, wait_ms, id, place, name) as (
-    select $5::int, $6::text collate "C", $7::int, false, 0, 0, 0, null::float8, null::uuid, null::tid, null::text
+  return `with recursive ring (level, key, phase, real, hops, found, room, wait_ms, stopped, id, place, name) as (
+    select $5::int, $6::text collate "C", $7::int, false, 0, 0, 0, null::float8, '{}'::text[] collate "C", null::uuid, null::tid, null::text
     union all
-    select n.level, n.key, n.phase, n.real, r.hops + 1, r.found + (k.room > 0)::int, k.room, k.wait_ms, n.id, n.ctid, n.name
+    select n.level, n.key, n.phase, n.real, r.hops + 1, r.found + (k.room > 0)::int, k.room, k.wait_ms, ${strict && names ? "case when k.stops then r.stopped || n.key else r.stopped end" : "r.stopped"},
+      n.id, n.ctid, n.name
     from ring r
     cross join lateral (
       ${hop(1, `r.phase = 1 and ${key} > r.key`)}
@@ -148,8 +150,9 @@ function turnsSql(table: TableName, shape: Shape): string {
     ) counted
     where nth <= room order by level, lap, hops limit $2::int
   ),
-  released as (${released(table, patient)})${strict ? "" : `,\n  ${setAside(table)}`}
-  select ${answer("c.place")}, ${strict ? "0" : "(select count(*)::int from aside)"} as aside,
+  released as (${released(table, patient)}),
+  ${setAside(table, strict ? "paused and key = ''" : "paused")}
+  select ${answer("c.place")}, (select count(*)::int from aside) as aside,
     (select key from chosen order by place desc limit 1) as turn,
     l.level, l.key, l.phase, l.hops, l.found, (select min(wait_ms) from ring) as wait_ms
   from (select * from ring order by hops desc limit 1) l
@@ -157,20 +160,22 @@ function turnsSql(table: TableName, shape: Shape): string {
 }
 
 /** How many jobs of the key `n.key` may be released now, and when the next token of an empty bucket comes. */
-function roomSql(table: TableName, { strict, counted, keyed }: Shape): string {
-  if (!strict && !counted && !keyed)
-    return `select case when n.real then ${unlimited} else 0 end as room, null::float8 as wait_ms`;
+function roomSql(table: TableName, { strict, counted, keyed, names }: Shape): string {
+  if (!strict && !counted && !keyed) {
+    return `select case when n.real then ${unlimited} else 0 end as room, null::float8 as wait_ms, false as stops`;
+  }
   const jobs = table("jobs");
   const key = keyOf("j.");
   const own = keyed
     ? `left join ${table("queue_key_policies")} o on o.queue = $1 and o.key = n.key`
     : "cross join (select null::int as concurrency, null::float8 as rate_per_ms, null::int as rate_limit, null::int as rate_burst, false as paused) o";
   return `select
-      case when not n.real or b.is_busy or coalesce(o.paused, false) then 0 when n.key = '' then ${unlimited}
+      case when not n.real or b.is_busy or coalesce(o.paused, false) or h.stops then 0 when n.key = '' then ${unlimited}
         else greatest(0, least(coalesce(o.concurrency, $8::int) - b.released, floor(t.tokens + 1e-6)::int - b.unstarted${strict ? ", 1" : ""}, ${unlimited}))
       end as room,
       case when n.real and n.key <> '' and floor(t.tokens + 1e-6) <= b.unstarted
-        then greatest(0, (b.unstarted + 1 - t.tokens) / t.per_ms) end as wait_ms
+        then greatest(0, (b.unstarted + 1 - t.tokens) / t.per_ms) end as wait_ms,
+      h.stops
     from (select 1) one
     ${own}
     cross join lateral (
@@ -178,14 +183,21 @@ function roomSql(table: TableName, { strict, counted, keyed }: Shape): string {
         ${strict ? `n.key <> '' and (count(*) > 0 or ${begunSql(table)})` : "false"} as is_busy
       from ${jobs} j where j.queue = $1 and j.gate = 2 and ${key} = n.key
     ) b
+    cross join lateral (select ${strict && names ? stopsSql(table) : "false"} as stops) h
     cross join lateral (
-      select r.per_ms, least(r.burst, coalesce((
-          select q.tokens + greatest(0, extract(epoch from clock_timestamp() - q.tokens_at)) * 1000 * r.per_ms
+      select f.per_ms, least(f.burst, coalesce((
+          select q.tokens + greatest(0, extract(epoch from clock_timestamp() - q.tokens_at)) * 1000 * f.per_ms
           from ${table("queue_buckets")} q where q.queue = $1 and q.key = n.key
-        ), r.burst)) as tokens
-      from (select coalesce(o.rate_limit / o.rate_per_ms, $9::float8) as per_ms, coalesce(o.rate_burst, $10::float8) as burst) r
+        ), f.burst)) as tokens
+      from (select coalesce(o.rate_limit / o.rate_per_ms, $9::float8) as per_ms, coalesce(o.rate_burst, $10::float8) as burst) f
     ) t`;
 }
+
+/** Whether the key waits at a job with a paused name, of this priority or a higher one. */
+const stopsSql = (table: TableName): string => `n.key <> '' and (n.key = any (r.stopped) or coalesce((
+        select g.name from ${table("jobs")} g where g.queue = $1 and g.gate = 3 and ${keyOf("g.")} = n.key
+          and g.state = 'ready' and g.held_by is null limit 1
+      ), n.name) = any ($11::text[]))`;
 
 const begunSql = (table: TableName): string => `exists (
           select from ${table("jobs")} g where g.queue = $1 and g.gate = 3 and ${keyOf("g.")} = n.key

@@ -76,6 +76,7 @@ export function createPolicies(database: Database, table: TableName): Policies {
     await run(sql.write, [queue, ...policyColumns(after)]);
     // a bucket that did not count until now is full
     if (before.rate === undefined) await run(sql.forgetTokens, [queue]);
+    if (before.keyRate === undefined) await run(sql.forgetKeyTokens, [queue]);
     return true;
   }
 
@@ -154,6 +155,7 @@ function policySql(table: TableName) {
       where queue = $1 and declared is distinct from $2::text::jsonb returning queue`,
     forgetTokens: `with old as (delete from ${table("queue_starts")} where queue = $1)
       update ${table("queue_turns")} set tokens = null, tokens_at = null where queue = $1`,
+    forgetKeyTokens: `delete from ${table("queue_buckets")} where queue = $1`,
     touch: `update ${policies} set changed_at = clock_timestamp() where queue = $1`,
 
     writeKey: `insert into ${keys} (queue, key, concurrency, rate_limit, rate_per_ms, rate_burst) values ($1, $2, $3, $4, $5, $6)

@@ -272,8 +272,8 @@ function turnsSql(table: TableName) {
 
     starts: takeStarts(table),
 
-    // What was set aside and is paused no more goes back in line, hopping over what still is. With $2 everything goes: where order is
-    // strict a paused job keeps its key waiting. Index: jobs_set_aside (queue, name, key), queue_key_policies.
+    // What was set aside and is paused no more goes back in line, hopping over what still is. With $2 everything that has a key goes:
+    // where order is strict a paused job keeps its key waiting. Index: jobs_set_aside (queue, name, key), queue_key_policies.
     restore: { name: "warren_turn_restore", text: restoreSql(table) },
 
     choose: (shape: Shape): Statement => {
@@ -325,13 +325,14 @@ function turnsSql(table: TableName) {
 function restoreSql(table: TableName): string {
   const key = keyOf("j.");
   const aside = `from ${table("jobs")} j where j.queue = $1 and j.gate = 4`;
-  const isPaused = `(not $2::boolean and r.name = any ($3::text[]))`;
+  const isNamePaused = "r.name = any ($3::text[])";
+  const isKept = "($2::boolean and r.key <> '')";
   return `with recursive pairs (name, key, hops) as (
     (select j.name, ${key}, 0 ${aside} order by j.name, ${key} limit 1)
     union all
     select n.name, n.key, r.hops + 1
     from pairs r cross join lateral (
-      (select j.name, ${key} as key ${aside} and j.name = r.name and ${key} > r.key and not ${isPaused}
+      (select j.name, ${key} as key ${aside} and j.name = r.name and ${key} > r.key and ($2::boolean or not ${isNamePaused})
         order by j.name, ${key} limit 1)
       union all
       (select j.name, ${key} ${aside} and j.name > r.name order by j.name, ${key} limit 1)
@@ -343,7 +344,7 @@ function restoreSql(table: TableName): string {
     select j.id from pairs r cross join lateral (
       select j.id ${aside} and j.name = r.name and ${key} = r.key limit 1000
     ) j
-    where not ${isPaused} and ($2::boolean or not exists (
+    where (${isKept} or not ${isNamePaused}) and (${isKept} or not exists (
       select from ${table("queue_key_policies")} k where k.queue = $1 and k.key = r.key and k.paused
     ))
     limit 2000

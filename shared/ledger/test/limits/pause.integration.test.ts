@@ -83,6 +83,35 @@ describe("a paused job name", () => {
     }
   });
 
+  // found by the property test: without a key there is no order that the paused one could hold up
+  test("in a strict order holds up no job without a key", async () => {
+    const { ledger, queue, enqueue, drain } = await govern(world, { order: "strict" });
+    await ledger.limits.pause(queue, { job: "bad" });
+    const bad = await enqueue(2, { name: "bad" });
+    await enqueue(1, { name: "bad", limitKey: "k" });
+    const blocked = await enqueue(1, { name: "good", limitKey: "k" });
+    const good = await enqueue(2, { name: "good" });
+    const order = [...(await drain()), ...(await drain()), ...(await drain())];
+    expect(order).toEqual(good);
+    await ledger.limits.resume(queue, { job: "bad" });
+    const rest = [...(await drain()), ...(await drain())];
+    expect(rest).toHaveLength(4);
+    expect(rest).toEqual(expect.arrayContaining([...bad, ...blocked]));
+  });
+
+  // both found by the property test: the search ended at keys that wait, and never came to those that may go
+  test("in a strict order holds up no other key, however few may go at once", async () => {
+    const { ledger, queue, enqueue, drain } = await govern(world, { order: "strict", concurrency: 1 });
+    await ledger.limits.pause(queue, { job: "bad" });
+    for (const limitKey of ["a", "b", "c"]) {
+      await enqueue(1, { name: "bad", limitKey, priority: 5 });
+      await enqueue(1, { name: "good", limitKey });
+    }
+    const free = await enqueue(1, { name: "good" });
+    const other = await enqueue(1, { name: "good", limitKey: "d" });
+    expect([...(await drain()), ...(await drain())].sort()).toEqual([...free, ...other].sort());
+  });
+
   test("in a direct queue lets the other names through", async () => {
     const { ledger, queue, enqueue, drain, claim, succeed } = await govern(world, {});
     await ledger.limits.pause(queue, { job: "bad" });

@@ -1,3 +1,4 @@
+import * as fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { govern, settle } from "../support/governed.ts";
 import { aJob, type LedgerWorld, openLedgerWorld } from "../support/ledger-world.ts";
@@ -152,6 +153,67 @@ describe("keys", () => {
     expect(new Set(order.slice(0, 20))).toEqual(new Set([...high, ...mixed]));
     expect(order.slice(20)).toEqual(low);
   });
+});
+
+test("property: between two turns of a key that waits, no other key has more than two", {
+  timeout: 120_000,
+}, async () => {
+  const backlog = fc.dictionary(fc.constantFrom("a", "b", "c", "d", "e", "f"), fc.integer({ min: 1, max: 12 }), {
+    minKeys: 2,
+  });
+  const script = fc.record({ first: backlog, then: backlog, limit: fc.integer({ min: 1, max: 5 }) });
+  await fc.assert(
+    fc.asyncProperty(script, async ({ first, then, limit }) => {
+      const { enqueue, release, claim, succeed } = await govern(world, { fairness: true });
+      const keys = new Map<string, string>();
+      const add = async (jobs: Readonly<Record<string, number>>): Promise<void> => {
+        for (const [limitKey, count] of Object.entries(jobs)) {
+          for (const id of await enqueue(count, { limitKey })) keys.set(id, limitKey);
+        }
+      };
+      await add(first);
+      const served: string[] = [];
+      for (let round = 0; served.length < keys.size; round += 1) {
+        if (round === 2) await add(then);
+        const { jobs } = await release(limit);
+        served.push(...jobs.map(({ id }) => keys.get(id)!));
+        await succeed(await claim(jobs.map(({ id }) => id)));
+      }
+      for (const key of new Set(served)) {
+        const turns = served.flatMap((one, at) => (one === key ? [at] : []));
+        for (const [at, turn] of turns.slice(1).entries()) {
+          const between = served.slice(Number(turns[at]) + 1, turn);
+          for (const other of new Set(between)) {
+            expect(between.filter((one) => one === other).length, served.join("")).toBeLessThanOrEqual(2);
+          }
+        }
+      }
+    }),
+    { numRuns: 30, endOnFailure: true },
+  );
+});
+
+test("a key of ten thousand is found past others that are full, and a full one costs the others nothing", async () => {
+  const { enqueue, releaseIds, ledger, queue, claim } = await govern(world, { keyConcurrency: 1 }, { places: 10_000 });
+  await ledger.query(
+    `insert into ${ledger.table("jobs")} (id, run_at, send_after, max_attempts, max_stalls, version, state, queue, name, correlation_id,
+       limit_key, gate, payload)
+     select gen_random_uuid(), now(), now(), 5, 3, 1, 'ready', $1, 'n', 'c', 'k' || (n % 5000), 1, '{}' from generate_series(1, 10000) n`,
+    [queue],
+  );
+  const running: string[] = [];
+  while (running.length < 5_000) {
+    const ids = await releaseIds(1_000);
+    expect(ids.length).toBeGreaterThan(0);
+    expect(await claim(ids)).toHaveLength(ids.length);
+    running.push(...ids);
+  }
+  expect(new Set(running).size).toBe(5_000);
+  const [late] = await enqueue(1, { limitKey: "zzz" });
+  // five thousand keys are full; a search goes on where the one before stopped
+  const found: string[] = [];
+  for (let round = 0; round < 4; round += 1) found.push(...(await releaseIds()));
+  expect(found).toEqual([late]);
 });
 
 describe("rates", () => {
