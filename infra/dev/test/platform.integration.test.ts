@@ -22,7 +22,7 @@ let stateFolder: string;
 let env: Record<string, string>;
 
 beforeEach(async () => {
-  world = await createWorld();
+  world = await createWorld({ database: "empty" });
   stateFolder = await mkdtemp(join(tmpdir(), "warren-platform-"));
   const names = ["INGRESS", "DISPATCHER", "NOTIFICATIONS", "PAYMENTS", "MAILBOX", "SMTP", "YOOKASSA"];
   const ports = await Promise.all(

@@ -29,7 +29,7 @@ async function run(world: World, ...args: readonly string[]) {
 }
 
 test("plan shows what is missing, apply makes it, and plan is content then", async () => {
-  await using world = await createWorld();
+  await using world = await createWorld({ database: "empty" });
   const before = await run(world, "topology", "plan", "--queues", "a,b");
   expect(before.exitCode).toBe(3);
   expect(before.stdout).toContain("queue\twarren.jobs.b\tmissing\t");
@@ -42,7 +42,7 @@ test("plan shows what is missing, apply makes it, and plan is content then", asy
 });
 
 test("a queue that differs is shown with the mending command, and migrate mends it", async () => {
-  await using world = await createWorld();
+  await using world = await createWorld({ database: "empty" });
   {
     await using session = await openSession({ urls: [world.amqpUrl], name: "t", log });
     await session.connected();
@@ -65,7 +65,7 @@ test("a queue that differs is shown with the mending command, and migrate mends 
 });
 
 test("migrate brings the schema up, status tells, and a job can be shown", async () => {
-  await using world = await createWorld();
+  await using world = await createWorld({ database: "empty" });
   expect(await run(world, "migrate", "status")).toMatchObject({ exitCode: 3 });
   expect(await run(world, "migrate")).toMatchObject({ exitCode: 0, stderr: "" });
   expect((await run(world, "migrate", "up")).stdout).toContain("is up to date");
@@ -95,7 +95,7 @@ test("migrate brings the schema up, status tells, and a job can be shown", async
 });
 
 test("dead events are listed, counted, and replayed with edited data to the subscription that gave up on them", async () => {
-  await using world = await createWorld();
+  await using world = await createWorld({ database: "empty" });
   await run(world, "migrate");
   const queue = "warren.events.billing.invoices";
   {
@@ -144,7 +144,7 @@ test("dead events are listed, counted, and replayed with edited data to the subs
 });
 
 test("the queue of a subscription is migrated with its patterns named", async () => {
-  await using world = await createWorld();
+  await using world = await createWorld({ database: "empty" });
   const queue = "warren.events.billing.invoices";
   {
     await using session = await openSession({ urls: [world.amqpUrl], name: "t", log });
@@ -163,7 +163,7 @@ test("the queue of a subscription is migrated with its patterns named", async ()
 });
 
 test("limits are set, shown, paused and cleared, and a wrong one tells what was expected", async () => {
-  await using world = await createWorld();
+  await using world = await createWorld({ database: "empty" });
   await run(world, "migrate");
   expect((await run(world, "limits")).stdout).toContain("no queue is limited or paused");
   const set = await run(world, "limits", "set", "mails", "-c", "5", "-r", "10/m", "-b", "1", "--order", "strict");

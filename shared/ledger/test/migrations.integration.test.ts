@@ -7,7 +7,7 @@ import { createTestLog } from "./support/ledger-world.ts";
 let world: World;
 const { log } = createTestLog();
 beforeEach(async () => {
-  world = await createWorld();
+  world = await createWorld({ database: "empty" });
 });
 afterEach(async () => {
   await world[Symbol.asyncDispose]();

@@ -67,7 +67,7 @@ describe("a service on the ledger and the broker", () => {
   });
 
   test("refuses a database that was never migrated, and says how to do it", async () => {
-    await using world = await createWorld();
+    await using world = await createWorld({ database: "empty" });
     await using service = await spawnService({
       entry,
       readyPath: null,

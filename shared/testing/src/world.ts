@@ -2,6 +2,7 @@ import { randomBytes } from "node:crypto";
 import { Client } from "pg";
 import { Management } from "./management.ts";
 import { type TestServers, testServers } from "./servers.ts";
+import { migratedTemplate } from "./template.ts";
 import { waitFor } from "./wait-for.ts";
 
 /** A broker vhost and a database that belong to one test alone. */
@@ -10,15 +11,17 @@ export interface World extends AsyncDisposable {
   /** AMQP URL of the vhost. */
   readonly amqpUrl: string;
   readonly management: Management;
-  /** URL of an empty database; the caller runs the migrations it needs. */
+  /** URL of a database with the ledger's newest schema (running `migrate` on it does nothing), or an empty one. */
   readonly databaseUrl: string;
-  /** The schema that the caller should migrate and use; `warren`, since the whole database is the test's own. */
+  /** The schema to use; `warren`, since the whole database is the test's own. */
   readonly schema: string;
 }
 
 export interface WorldOptions {
   /** Servers to make it on. Default: those of the test run (see `vitest-setup.ts`). */
   readonly servers?: TestServers;
+  /** What the database holds at first. Default `migrated`: the ledger's newest schema. */
+  readonly database?: "migrated" | "empty";
   /**
    * Whether database connections that are still open at disposal fail the test. Default `fail`; `ignore` is for tests that cut
    * connections and cannot close them.
@@ -31,9 +34,10 @@ export async function createWorld(options: WorldOptions = {}): Promise<World> {
   const servers = options.servers ?? testServers();
   const name = `test_${process.pid}_${randomBytes(5).toString("hex")}`;
   const management = new Management(servers.managementUrl);
+  const template = options.database === "empty" ? "template0" : await migratedTemplate(servers.databaseUrl);
   await Promise.all([
     management.createVhost(name),
-    runOnServer(servers.databaseUrl, `create database "${name}" template template0`),
+    runOnServer(servers.databaseUrl, `create database "${name}" template "${template}"`),
   ]);
   let disposed = false;
   return {

@@ -2,7 +2,7 @@ import { Client } from "pg";
 import { expect, test } from "vitest";
 import { createWorld } from "../src/index.ts";
 
-test("a world is an empty database and an empty vhost of its own, and both are gone after disposal", async () => {
+test("a world is a database and an empty vhost of its own, and both are gone after disposal", async () => {
   const other = await createWorld();
   const world = await createWorld();
   const client = new Client({ connectionString: world.databaseUrl });
@@ -20,6 +20,19 @@ test("a world is an empty database and an empty vhost of its own, and both are g
   const gone = new Client({ connectionString: world.databaseUrl });
   await expect(gone.connect()).rejects.toThrow(/does not exist/);
   await other[Symbol.asyncDispose]();
+});
+
+test("its database holds the newest schema, or on demand nothing", async () => {
+  const tables = async (options: Parameters<typeof createWorld>[0]): Promise<unknown> => {
+    await using world = await createWorld(options);
+    const client = new Client({ connectionString: world.databaseUrl });
+    await client.connect();
+    const { rows } = await client.query("select to_regclass('warren.jobs') is not null as migrated");
+    await client.end();
+    return rows;
+  };
+  expect(await tables({})).toEqual([{ migrated: true }]);
+  expect(await tables({ database: "empty" })).toEqual([{ migrated: false }]);
 });
 
 test("a test that leaves a database connection open fails at disposal, and the database is dropped all the same", async () => {
