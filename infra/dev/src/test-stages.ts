@@ -15,6 +15,8 @@ interface StageContext {
   /** Folder for files that the stage needs only while it runs. */
   readonly folder: string;
   readonly env: NodeJS.ProcessEnv;
+  /** Only the tests of these rooms. Default: all. */
+  readonly rooms?: readonly string[];
   /** Ends the stage's tool with SIGTERM, and rejects with an AbortError. */
   readonly signal: AbortSignal;
 }
@@ -34,13 +36,17 @@ export function runGate(script: string): Stage {
   };
 }
 
-/** A run of one vitest project, through its script of package.json. */
+/** A run of one vitest project, through its script of package.json; of its files only those whose path begins with one of `rooms`, if any is given. */
 export function runVitest(script: string): Stage {
-  return async ({ label, folder, env, signal }) => {
+  return async ({ label, folder, env, signal, rooms = [] }) => {
     const started = performance.now();
     const reportFile = join(folder, `${label.replaceAll(/\W+/g, "-")}.json`);
     const reporters = ["--reporter=default", "--reporter=json", `--outputFile.json=${reportFile}`];
-    const { code } = await runTool([...(await scriptOf(script)), ...reporters], { env, signal, quiet: false });
+    const { code } = await runTool([...(await scriptOf(script)), ...rooms, ...reporters], {
+      env,
+      signal,
+      quiet: false,
+    });
     const counts = countRun(code, await readFile(reportFile, "utf8").catch(() => undefined));
     return { label, ...counts, elapsedMs: performance.now() - started };
   };

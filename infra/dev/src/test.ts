@@ -39,9 +39,14 @@ async function main(args: readonly string[]): Promise<number> {
   const folder = await mkdtemp(join(tmpdir(), "warren-test-"));
   const results: StageResult[] = [];
   const { signal } = stopped;
-  const run = async (name: StageName, label: string, env: NodeJS.ProcessEnv): Promise<void> => {
+  const run = async (
+    name: StageName,
+    label: string,
+    env: NodeJS.ProcessEnv,
+    rooms: readonly string[] = [],
+  ): Promise<void> => {
     say(label);
-    const result = await stages[name]({ label, folder, env, signal });
+    const result = await stages[name]({ label, folder, env, signal, rooms });
     console.log(`${result.failed === 0 ? "✓" : "✗"} ${label}: ${summary(result)} in ${seconds(result.elapsedMs)}`);
     results.push(result);
   };
@@ -55,7 +60,8 @@ async function main(args: readonly string[]): Promise<number> {
       const names = served.filter((name) => index === 0 || name !== "e2e");
       if (names.length === 0) continue;
       await withSubstrate(substrate, folder, async (env) => {
-        for (const name of names) await run(name, `${name} on ${described[substrate]}`, env);
+        const rooms = index === 0 ? [] : roomsOfServers;
+        for (const name of names) await run(name, `${name} on ${described[substrate]}`, env, rooms);
       });
     }
   } catch (error) {
@@ -68,6 +74,9 @@ async function main(args: readonly string[]): Promise<number> {
   }
   return report(results);
 }
+
+/** Where both kinds of servers run, these rooms run on both: they are what meets another version of the broker or the database first. */
+const roomsOfServers = ["shared/amqp", "shared/ledger", "shared/testing", "shared/service", "services/dispatcher"];
 
 const described: Record<Substrate, string> = {
   local: "a local broker and database",

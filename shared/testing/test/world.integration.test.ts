@@ -22,17 +22,16 @@ test("a world is a database and an empty vhost of its own, and both are gone aft
   await other[Symbol.asyncDispose]();
 });
 
-test("its database holds the newest schema, or on demand nothing", async () => {
-  const tables = async (options: Parameters<typeof createWorld>[0]): Promise<unknown> => {
-    await using world = await createWorld(options);
-    const client = new Client({ connectionString: world.databaseUrl });
-    await client.connect();
-    const { rows } = await client.query("select to_regclass('warren.jobs') is not null as migrated");
-    await client.end();
-    return rows;
-  };
-  expect(await tables({})).toEqual([{ migrated: true }]);
-  expect(await tables({ database: "empty" })).toEqual([{ migrated: false }]);
+test.for([
+  { options: {}, migrated: true },
+  { options: { database: "empty" }, migrated: false },
+] as const)("with $options its database holds the newest schema: $migrated", async ({ options, migrated }) => {
+  await using world = await createWorld(options);
+  const client = new Client({ connectionString: world.databaseUrl });
+  await client.connect();
+  const { rows } = await client.query("select to_regclass('warren.jobs') is not null as migrated");
+  await client.end();
+  expect(rows).toEqual([{ migrated }]);
 });
 
 test("a test that leaves a database connection open fails at disposal, and the database is dropped all the same", async () => {
