@@ -37,7 +37,7 @@ export function isPaused(model: LineModel, job: LineJob): boolean {
   return model.paused || model.pausedNames.has(job.name) || model.pausedKeys.has(job.key);
 }
 
-export const keyTokensOf = (model: LineModel, key: string): number => {
+const keyTokensOf = (model: LineModel, key: string): number => {
   const burst = model.policy.keyRate?.burst ?? Number.POSITIVE_INFINITY;
   return Math.min(burst, model.keyTokens.get(key) ?? burst);
 };

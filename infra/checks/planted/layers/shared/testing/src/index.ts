@@ -1,2 +1,2 @@
-export type { Ledger } from "@warren/ledger";
+export type { Client } from "@warren/jobs";
 export { createTestClient } from "./jobs/index.ts";
