@@ -45,7 +45,7 @@ async function started(bench: Bench, limits: Parameters<Bench["ledger"]["limits"
 const until = (what: string, done: () => boolean) =>
   waitFor(async () => (done() ? true : undefined), { what, intervalMs: 5, timeoutMs: 30_000 });
 
-test("a concurrency holds over two workers and two dispatchers, and never leaves a place idle for long", async () => {
+test("a concurrency holds over two workers and two dispatchers, and is used up", async () => {
   await using bench = await openBench();
   await started(bench, { concurrency: 4, keyConcurrency: 2 });
   const { runs, most, handler } = recorder(20);
@@ -53,13 +53,10 @@ test("a concurrency holds over two workers and two dispatchers, and never leaves
   await bench.worker([handler]);
   await bench.dispatcher();
   await bench.dispatcher();
-  const startedAt = performance.now();
   await Promise.all(Array.from({ length: 60 }, (_, n) => bench.client.enqueue(step, { n }, { key: `k${n % 5}` })));
   await until("sixty runs", () => runs.length === 60);
   expect(most.all).toBe(4);
   expect(most.key).toBeLessThanOrEqual(2);
-  // 60 jobs of 20 ms, four at once: 300 ms; the rest is on its way between database, broker and worker
-  expect(performance.now() - startedAt).toBeLessThan(6_000);
 });
 
 test("a strict order holds per key, with retries between, over two workers and two dispatchers", async () => {

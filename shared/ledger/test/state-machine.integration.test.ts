@@ -31,6 +31,6 @@ test("property: no sequence of calls leaves the state machine, or gives a job to
       const held = (await Promise.all(model.workers.map((id) => ledger.runningOf(id)))).flat();
       expect(held.map(({ id }) => id).sort()).toEqual(running.map(({ id }) => id).sort());
     }),
-    { numRuns: 80, endOnFailure: false },
+    { numRuns: 40, endOnFailure: false },
   );
 });

@@ -157,6 +157,6 @@ test("no sequence of calls makes a second job of one key, runs a stale payload, 
       const held = await ledger.query(`select count(*)::int as n from ${ledger.table("unique_keys")}`, []);
       expect(held.rows).toEqual([{ n: model.holders.size }]);
     }),
-    { numRuns: 40 },
+    { numRuns: 20 },
   );
 });

@@ -33,6 +33,6 @@ test("property: whatever happens to a flow, dependencies hold, it ends, and what
       expect(ends).toContain(flow.state);
       expect(flow.finishedAt).toBeInstanceOf(Date);
     }),
-    { numRuns: Number(process.env["WARREN_FLOW_RUNS"] ?? 40), endOnFailure: false },
+    { numRuns: Number(process.env["WARREN_FLOW_RUNS"] ?? 20), endOnFailure: false },
   );
 });

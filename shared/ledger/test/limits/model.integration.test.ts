@@ -292,7 +292,7 @@ test.for(shapes)(
         const { runs, left } = await finishAll(model, real);
         expect(runs, "without limits every job runs").toEqual(left);
       }),
-      { numRuns: 40, endOnFailure: true },
+      { numRuns: Number(process.env["WARREN_LIMIT_RUNS"] ?? 8), endOnFailure: true },
     );
   },
 );

@@ -37,6 +37,6 @@ test("property: whatever happens in whatever order, schedules make the jobs that
       const { model, real } = await setup();
       await fc.asyncModelRun(() => ({ model, real }), sequence);
     }),
-    { numRuns: Number(process.env["SCHEDULE_RUNS"] ?? 50) },
+    { numRuns: Number(process.env["SCHEDULE_RUNS"] ?? 20) },
   );
 });
