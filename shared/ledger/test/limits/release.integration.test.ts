@@ -166,22 +166,30 @@ test("property: between two turns of a key that waits, no other key has more tha
     fc.asyncProperty(script, async ({ first, later, limit }) => {
       const { enqueue, release, claim, succeed } = await govern(world, { fairness: true });
       const keys = new Map<string, string>();
+      const left = new Map<string, number>();
       const add = async (jobs: Readonly<Record<string, number>>): Promise<void> => {
         for (const [limitKey, count] of Object.entries(jobs)) {
           for (const id of await enqueue(count, { limitKey })) keys.set(id, limitKey);
+          left.set(limitKey, (left.get(limitKey) ?? 0) + count);
         }
       };
       await add(first);
       const served: string[] = [];
+      const emptied = new Set<number>();
       for (let round = 0; served.length < keys.size; round += 1) {
         if (round === 2) await add(later);
         const { jobs } = await release(limit);
-        served.push(...jobs.map(({ id }) => keys.get(id)!));
+        for (const key of jobs.map(({ id }) => keys.get(id)!)) {
+          left.set(key, left.get(key)! - 1);
+          if (left.get(key) === 0) emptied.add(served.length);
+          served.push(key);
+        }
         await succeed(await claim(jobs.map(({ id }) => id)));
       }
       for (const key of new Set(served)) {
         const turns = served.flatMap((one, at) => (one === key ? [at] : []));
         for (const [at, turn] of turns.slice(1).entries()) {
+          if (emptied.has(Number(turns[at]))) continue;
           const between = served.slice(Number(turns[at]) + 1, turn);
           for (const other of new Set(between)) {
             expect(between.filter((one) => one === other).length).toBeLessThanOrEqual(2);
@@ -189,7 +197,11 @@ test("property: between two turns of a key that waits, no other key has more tha
         }
       }
     }),
-    { numRuns: 30, endOnFailure: true },
+    {
+      numRuns: 30,
+      endOnFailure: true,
+      examples: [[{ first: { c: 12, d: 2 }, later: { e: 6, d: 11, c: 6 }, limit: 4 }]],
+    },
   );
 });
 
