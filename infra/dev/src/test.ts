@@ -76,7 +76,7 @@ async function main(args: readonly string[]): Promise<number> {
 }
 
 /** Where both kinds of servers run, these rooms run on both: they are what meets another version of the broker or the database first. */
-const roomsOfServers = ["shared/amqp", "shared/ledger", "shared/testing", "shared/service", "services/dispatcher"];
+const roomsOfServers = ["shared/amqp", "shared/ledger", "shared/testing"];
 
 const described: Record<Substrate, string> = {
   local: "a local broker and database",
