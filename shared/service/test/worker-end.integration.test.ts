@@ -27,8 +27,12 @@ afterEach(async () => {
   await stack.disposeAsync();
 });
 
-async function startWorker(env: Record<string, string> = {}): Promise<ServiceProcess> {
+async function startWorker(
+  env: Record<string, string> = {},
+  ready: { readonly readyPath?: null } = {},
+): Promise<ServiceProcess> {
   const service = await spawnService({
+    ...ready,
     entry: "shared/service/test/fixtures/worker-service.ts",
     env: {
       AMQP_URL: world.amqpUrl,
@@ -127,7 +131,8 @@ test("a worker that recycles ends with 75 after its jobs, and between two of the
   ).map(({ id }) => id);
   const codes: number[] = [];
   while (!(await succeeded(ids))) {
-    const worker = await startWorker({ RECYCLE_AFTER_JOBS: "60" });
+    // it may have done its jobs and ended before anybody sees it ready
+    const worker = await startWorker({ RECYCLE_AFTER_JOBS: "60" }, { readyPath: null });
     const done = waitFor(() => succeeded(ids), { timeoutMs: 45_000 }).then(() => undefined);
     done.catch(() => undefined);
     codes.push((await Promise.race([worker.exited, done]))?.code ?? 75);
