@@ -148,7 +148,7 @@ async function load(ledger: Ledger, queue: QueueName, count: number, from: numbe
   await ledger.query(
     `insert into ${ledger.table("jobs")} (id, run_at, send_after, max_attempts, max_stalls, version, priority, state, queue, name,
        correlation_id, limit_key, gate, payload)
-     select uuidv7(), now(), now(), 5, 3, 1, n % 10 + $5::int, 'ready', $1, 'bench.' || $1, 'bench', 'k' || (n * 7919 % $4::int),
+     select uuidv7(), now(), now(), 5, 3, 1, n % 10 + $5::int, 'ready', $1, 'bench.' || $1, 'bench', 'k' || (n::bigint * 7919 % $4::int),
        case $1 when 'direct' then 0 else 1 end, jsonb_build_object('number', n + $3::int, 'filler', repeat('x', ${bytes - 60}))
      from generate_series(1, $2::int) as n`,
     [queue, count, from, keys, above],

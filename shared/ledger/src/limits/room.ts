@@ -33,10 +33,10 @@ export interface Room {
 }
 
 /** Enough work beyond the busy places that no worker runs dry before the next rounds: what finishes in this time. */
-const aheadMs = 150;
+const aheadMs = 250;
 const mostAhead = 3_000;
 /** A new job of a high priority waits no longer than this for a look. */
-const longestRestMs = 40;
+const longestRestMs = 30;
 /** How fast the measured flow follows what is seen. */
 const flowMemoryMs = 400;
 

@@ -95,7 +95,7 @@ test.for<{ what: string; sight: Partial<Sight>; jobs: number }>([
   { what: "what workers can use, and a little ahead", sight: {}, jobs: 13 },
   { what: "less what they have", sight: { released: 8 }, jobs: 5 },
   { what: "nothing without workers", sight: { places: 0 }, jobs: 0 },
-  { what: "more ahead where jobs finish fast", sight: { flow: 1 }, jobs: 160 },
+  { what: "more ahead where jobs finish fast", sight: { flow: 1 }, jobs: 260 },
   { what: "no more than the concurrency leaves", sight: { concurrency: 4, released: 3 }, jobs: 1 },
   { what: "nothing past a concurrency that was lowered", sight: { concurrency: 4, released: 9 }, jobs: 0 },
   { what: "no more than whole tokens", sight: { rate: second }, jobs: 5 },
