@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { readFile } from "node:fs/promises";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { fileURLToPath } from "node:url";
 
 export interface StageResult {
@@ -8,6 +8,8 @@ export interface StageResult {
   readonly passed: number;
   readonly failed: number;
   readonly elapsedMs: number;
+  /** What failed, a line each: file, name and the first line of the reason. */
+  readonly failures: readonly string[];
 }
 
 interface StageContext {
@@ -32,7 +34,8 @@ export function runGate(script: string): Stage {
     const { code, output } = await runTool(await scriptOf(script), { env, signal, quiet: true });
     if (code !== 0) console.log(output.trimEnd());
     const passed = code === 0 ? 1 : 0;
-    return { label, passed, failed: 1 - passed, elapsedMs: performance.now() - started };
+    const failures = code === 0 ? [] : [`npm run ${script}`];
+    return { label, passed, failed: 1 - passed, failures, elapsedMs: performance.now() - started };
   };
 }
 
@@ -60,14 +63,52 @@ async function scriptOf(name: string): Promise<readonly string[]> {
   return manifest.scripts[name]?.split(" ") ?? [];
 }
 
+/** What is read here of vitest's JSON report. */
+interface RunReport {
+  readonly numPassedTests?: number;
+  readonly numFailedTests?: number;
+  readonly testResults?: readonly {
+    readonly name: string;
+    readonly status?: string;
+    readonly message?: string;
+    readonly assertionResults?: readonly {
+      readonly status: string;
+      readonly fullName: string;
+      readonly failureMessages?: readonly string[] | null;
+    }[];
+  }[];
+}
+
 /**
  * What a vitest run counts for. It can fail without a failed test (a file that does not load, a set-up or clean-up that throws, no test
  * at all, a crash before the report), and that must never look green.
  */
-export function countRun(exitCode: number | null, report: string | undefined): Pick<StageResult, "passed" | "failed"> {
-  const { numPassedTests = 0, numFailedTests = 0 } = JSON.parse(report ?? "{}") as Readonly<Record<string, number>>;
-  const failed = exitCode === 0 && numPassedTests > 0 ? numFailedTests : Math.max(1, numFailedTests);
-  return { passed: numPassedTests, failed };
+export function countRun(
+  exitCode: number | null,
+  text: string | undefined,
+): Pick<StageResult, "passed" | "failed" | "failures"> {
+  const report = JSON.parse(text ?? "{}") as RunReport;
+  const { numPassedTests = 0, numFailedTests = 0 } = report;
+  if (exitCode === 0 && numPassedTests > 0) return { passed: numPassedTests, failed: numFailedTests, failures: [] };
+  const failures = failuresOf(report);
+  if (failures.length === 0) failures.push(`vitest ended with exit code ${exitCode} and names no failed test`);
+  return { passed: numPassedTests, failed: Math.max(1, numFailedTests), failures };
+}
+
+function failuresOf({ testResults = [] }: RunReport): string[] {
+  const failures: string[] = [];
+  for (const { name, status, message, assertionResults = [] } of testResults) {
+    const file = relative(repository, name);
+    const failed = assertionResults.filter((assertion) => assertion.status === "failed");
+    for (const { fullName, failureMessages } of failed)
+      failures.push(`${file}: ${fullName.trim()}: ${firstLine(failureMessages?.[0])}`);
+    if (failed.length === 0 && status === "failed") failures.push(`${file}: ${firstLine(message)}`);
+  }
+  return failures;
+}
+
+function firstLine(text = ""): string {
+  return text.split("\n", 1)[0] ?? "";
 }
 
 async function runTool(

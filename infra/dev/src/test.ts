@@ -68,7 +68,7 @@ async function main(args: readonly string[]): Promise<number> {
     if (signal.aborted) console.error("\nstopped");
     else if (!(error instanceof WarrenError)) throw error;
     else console.error(`\n✗ ${error.message}`);
-    results.push({ label: "set-up", passed: 0, failed: 1, elapsedMs: 0 });
+    results.push({ label: "set-up", passed: 0, failed: 1, failures: ["the set-up, see above"], elapsedMs: 0 });
   } finally {
     await rm(folder, { recursive: true, force: true });
   }
@@ -132,6 +132,8 @@ function report(results: readonly StageResult[]): number {
     total.elapsedMs += result.elapsedMs;
   }
   console.log(`  ${"together".padEnd(48)} ${seconds(total.elapsedMs).padStart(8)}`);
+  for (const { label, failures } of results)
+    for (const failure of failures) console.log(`\n✗ ${label}\n    ${failure}`);
   console.log(`\n${total.passed} passed, ${total.failed} failed`);
   return total.failed === 0 && total.passed > 0 ? 0 : 1;
 }

@@ -18,5 +18,22 @@ test.for([
   },
   { when: "it crashed before its report", code: null, report: undefined, counts: { passed: 0, failed: 1 } },
 ])("when $when, a run counts $counts.passed passed and $counts.failed failed", ({ code, report, counts }) => {
-  expect(countRun(code, report === undefined ? undefined : JSON.stringify(report))).toEqual(counts);
+  expect(countRun(code, report === undefined ? undefined : JSON.stringify(report))).toMatchObject(counts);
+});
+
+test("what failed is named with its file and reason, also a file that did not load, and a run that names nothing", () => {
+  const file = new URL("../../../shared/x.test.ts", import.meta.url).pathname;
+  const assertionResults = [
+    { status: "passed", fullName: "a" },
+    { status: "failed", fullName: "b works", failureMessages: ["Error: no\n  at x"] },
+  ];
+  const testResults = [
+    { name: file, status: "failed", assertionResults },
+    { name: file, status: "failed", message: "SyntaxError: oh\nmore", assertionResults: [] },
+  ];
+  expect(countRun(1, JSON.stringify({ numPassedTests: 1, numFailedTests: 1, testResults })).failures).toEqual([
+    "shared/x.test.ts: b works: Error: no",
+    "shared/x.test.ts: SyntaxError: oh",
+  ]);
+  expect(countRun(null, undefined).failures).toEqual(["vitest ended with exit code null and names no failed test"]);
 });
