@@ -42,7 +42,14 @@ export async function testImagesAvailable(): Promise<boolean> {
 }
 
 /** Tests lose nothing by it: what a killed server wrote survives as long as the machine does. */
-const testSettings = { fsync: "off", full_page_writes: "off", autovacuum: "on", max_wal_size: "256MB" } as const;
+const testSettings = {
+  fsync: "off",
+  full_page_writes: "off",
+  autovacuum: "on",
+  max_wal_size: "256MB",
+  // in the data folder, so that a killed server leaves nothing behind
+  dynamic_shared_memory_type: "mmap",
+} as const;
 
 const memoryFolder = "/dev/shm";
 const memoryNeededBytes = 4 * 2 ** 30;
