@@ -17,6 +17,20 @@ export {
   sendTemplateResult,
 } from "./notifications.ts";
 export {
+  type DeliverWebhookPayload,
+  type DeliverWebhookResult,
+  deliverWebhookJob,
+  deliverWebhookPayload,
+  deliverWebhookResult,
+  endpointBreaker,
+  outboundEventPattern,
+  outboundEventType,
+  type PublishWebhookPayload,
+  publishWebhookJob,
+  publishWebhookPayload,
+  publishWebhookResult,
+} from "./outbound.ts";
+export {
   type ConfirmYookassaPayload,
   type ConfirmYookassaResult,
   confirmYookassaJob,

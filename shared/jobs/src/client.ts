@@ -304,6 +304,7 @@ function draft<Definition extends JobDefinition>(
       details: { path: "unique" },
     });
   }
+  const limitKey = options.key ?? definition.key?.(parsed.data);
   const context = currentContext();
   const job: NewJob = {
     queue: definition.queue,
@@ -312,13 +313,13 @@ function draft<Definition extends JobDefinition>(
     payload,
     maxAttempts: definition.attempts,
     maxStalls: definition.maxStalls,
-    breakers: definition.breakers,
+    breakers: definition.breakersOf?.(parsed.data) ?? definition.breakers,
     correlationId: options.correlationId ?? context?.correlationId ?? newId(),
     sendBy,
     ...startOf(options),
     ...(options.id === undefined ? {} : { key: options.id }),
     ...(unique === undefined ? {} : { unique }),
-    ...(options.key === undefined ? {} : { limitKey: options.key }),
+    ...(limitKey === undefined ? {} : { limitKey }),
     ...(options.priority === undefined ? {} : { priority: options.priority }),
     ...(context?.traceparent === undefined ? {} : { trace: context.traceparent }),
     ...(attributes === undefined ? {} : { attributes }),

@@ -40,8 +40,10 @@ export interface JobDefinitionOptions<Payload extends z.ZodType, Result extends 
    * the job with `JOB_CLAIMS_EXHAUSTED`. Default no bound.
    */
   readonly maxClaims?: number;
-  /** Breakers (`provider:operation`) that hold this job while they are open. Default none. */
-  readonly breakers?: readonly string[];
+  /** Breakers (`provider:operation`) that hold this job while they are open, or a function of the parsed payload. Default none. */
+  readonly breakers?: readonly string[] | ((payload: z.output<Payload>) => readonly string[]);
+  /** What limits, order and fairness go by where an enqueue gives no `key`: a function of the parsed payload. Default nothing. */
+  readonly key?: (payload: z.output<Payload>) => string;
   /** The most jobs of this definition that share a message; 1 for long ones, so that they spread evenly over workers. Default 50. */
   readonly bundleSize?: number;
   /**
@@ -81,6 +83,10 @@ export interface JobDefinition<Payload extends z.ZodType = z.ZodType, Result ext
   readonly unique: DefinedUnique | undefined;
   readonly maxClaims: number | undefined;
   readonly breakers: readonly string[];
+  /** The breakers of a parsed payload, where they depend on it; `breakers` is empty then. */
+  readonly breakersOf: ((payload: unknown) => readonly string[]) | undefined;
+  /** The key of a parsed payload. */
+  readonly key: ((payload: unknown) => string) | undefined;
   readonly bundleSize: number;
   /** Which versions can be read, and how. */
   readonly upcast: Upcast;
@@ -105,6 +111,10 @@ const graceMs = 30_000;
 
 const schemaOf = (what: string) => z.custom<z.ZodType>((value) => value instanceof z.core.$ZodType, what);
 
+const breakerNames = z.array(z.string().min(1).max(200)).max(20);
+/** What functions of a payload answer. */
+const derived = z.strictObject({ breakers: breakerNames.optional(), key: z.string().min(1).max(200).optional() });
+
 const definitionOptions = z.strictObject({
   name: jobName,
   version: count.default(1),
@@ -118,7 +128,12 @@ const definitionOptions = z.strictObject({
   maxStalls: z.number().int().min(0).max(1_000).default(3),
   unique: definedUniqueOptions.optional(),
   maxClaims: count.optional(),
-  breakers: z.array(z.string().min(1).max(200)).max(20).default([]),
+  breakers: z
+    .union([breakerNames, z.custom<() => never>((value) => typeof value === "function")], {
+      error: "expected up to 20 names of breakers, or a function",
+    })
+    .default([]),
+  key: z.custom<() => never>((value) => typeof value === "function", "expected a function").optional(),
   bundleSize: z.number().int().min(1).max(maxJobsPerMessage).default(50),
   upcast: z.record(z.string(), z.unknown()).optional(),
   maxPayloadBytes: z.number().int().positive().max(largestObjectBytes).default(defaultMaxBytes),
@@ -151,7 +166,7 @@ export function defineJob<Payload extends z.ZodType, Result extends z.ZodType = 
     );
   }
   const what = `defineJob ${parsed.name}`;
-  const { search } = options;
+  const { search, key, breakers = [] } = options;
   const sizes = {
     maxPayloadBytes: parsed.maxPayloadBytes,
     maxResultBytes: parsed.maxResultBytes,
@@ -173,6 +188,15 @@ export function defineJob<Payload extends z.ZodType, Result extends z.ZodType = 
     backoff: parseBackoff("defineJob", options.backoff),
     hardTimeoutMs,
     maxClaims: parsed.maxClaims,
-    breakers: Object.freeze([...parsed.breakers]),
+    breakers: Object.freeze(typeof breakers === "function" ? [] : [...breakers]),
+    breakersOf:
+      typeof breakers === "function"
+        ? (payload: unknown) =>
+            parseOptions(what, derived, { breakers: breakers(payload as z.output<Payload>) }).breakers ?? []
+        : undefined,
+    key:
+      key === undefined
+        ? undefined
+        : (payload: unknown) => parseOptions(what, derived, { key: key(payload as z.output<Payload>) }).key ?? "",
   });
 }

@@ -1,6 +1,7 @@
 export type { BackoffOption, CustomBackoff, Failure } from "./backoff.ts";
 export { reportBreakersTo } from "./breakers.ts";
 export { confirmYookassaPayment } from "./builtin/confirm-yookassa.ts";
+export { deliverWebhook, publishWebhook, webhookRetryDelayMs } from "./builtin/deliver-webhook.ts";
 export { sendTemplateEmail } from "./builtin/send-template.ts";
 export {
   type Client,

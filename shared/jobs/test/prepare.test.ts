@@ -93,3 +93,26 @@ test("slots that become fewer let what runs run, and start nothing until there i
   slots.resize(4);
   expect([slots.free, freed]).toEqual([4, 3]);
 });
+
+const deliver = defineJob({
+  name: "deliver",
+  payload: z.object({ to: z.string() }),
+  key: ({ to }) => to,
+  breakers: ({ to }) => [`host:${to}`],
+});
+
+test("key and breakers may follow from the payload, and a key given at the enqueue wins", () => {
+  expect(prepare(deliver, { to: "anna" })).toMatchObject({ limitKey: "anna", breakers: ["host:anna"] });
+  expect(prepare(deliver, { to: "anna" }, { key: "tenant" })).toMatchObject({
+    limitKey: "tenant",
+    breakers: ["host:anna"],
+  });
+});
+
+test("a key or breaker of the payload that is none is refused", () => {
+  expect(refusal(() => prepare(deliver, { to: "" }))).toMatchObject({
+    code: "JOB_OPTION_INVALID",
+    details: { path: "key" },
+  });
+  expect(refusal(() => prepare(deliver, { to: "x".repeat(200) }))).toMatchObject({ details: { path: "breakers.0" } });
+});
