@@ -12,7 +12,7 @@ import { createRoutes } from "./routing/routes.ts";
 import type { Sources } from "./sources/source.ts";
 
 export interface IngressOptions {
-  readonly ledger: Pick<Ledger, "table" | "run">;
+  readonly ledger: Pick<Ledger, "table" | "run" | "transaction" | "enqueueIn" | "events">;
   /** Tells workers of committed jobs, in the background. */
   readonly jobs: Pick<Client, "announce">;
   readonly sources: Sources;

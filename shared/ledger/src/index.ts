@@ -122,6 +122,7 @@ export { parseWhen, type WhenOption, whenText } from "./schedules/when.ts";
 export { parseSchemaName, type RunSql, type Statement, type TableName, tablesOf } from "./sql.ts";
 export { type KeyHolder, meet } from "./unique-conflict.ts";
 export { dedupeRetentionDays } from "./webhooks/dedupe.ts";
+export type { KeptRoute, RouteOutcome, RoutingMarker } from "./webhooks/routed.ts";
 export {
   type Acceptance,
   type AcceptedJob,

@@ -50,7 +50,7 @@ export function uniqueStatements(table: TableName) {
 
     finished: `select id, state from ${table("jobs_history")} where id = ${jobIds}`,
 
-    insert: `${insertJobs(table, { rare: true })} from ${jobInput(1)} returning id, state`,
+    insert: `${insertJobs(table, { rare: true })} from ${jobInput(1)} returning id, state, gate`,
 
     takeOver: `update ${keys} k set job_id = i.id, until = i.until, expires_at = ${expiry}, successor = null,
         created_at = clock_timestamp()

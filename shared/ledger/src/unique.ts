@@ -92,7 +92,8 @@ export function createUniqueJobs({ database, table, onBatch }: UniqueOptions): U
       for (const row of made) {
         const state = states.get(row.id);
         if (state === undefined) continue;
-        results.set(row, { id: row.id, created: true, state: state["state"] as JobState });
+        const result = { id: row.id, created: true, state: state["state"] as JobState };
+        results.set(row, state["gate"] === 0 ? result : { ...result, waits: true });
       }
     }
     return results;

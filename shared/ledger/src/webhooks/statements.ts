@@ -15,7 +15,7 @@ function sharedColumns(
  * Requests, as `q`, from `$1` to `$19` (see `requestValues`); their bodies lie one after the other in `$20`. A row knows its jobs as a
  * part of the list of all jobs' ids.
  */
-const requestInput = `(
+export const requestInput = `(
     select u.ordinal, u.id, u.correlation_id, u.body_bytes, u.headers, u.dedupe_key, u.event_id, u.at, u.body_bytes::int as size,
       u.first_job, u.last_job, ${sharedColumns(11, [
         ["source", "text"],
@@ -79,12 +79,13 @@ export function acceptStatement(table: TableName): Statement {
   stored as (
     insert into ${table("webhook_requests")} (
       id, received_at, body_bytes, source, provider, status, method, path, query, peer_address, client_address,
-      dedupe_key, event_id, event_type, correlation_id, job_ids, headers, body
+      dedupe_key, event_id, event_type, correlation_id, job_ids, headers, body, routing
     )
     select q.id, statement_timestamp(), q.body_bytes, q.source, q.provider,
       case when f.request_id is null then 'duplicate' else 'accepted' end,
       q.method, q.path, q.query, q.peer_address, q.client_address, q.dedupe_key, q.event_id, q.event_type, q.correlation_id,
-      case when f.request_id is null then '{}' else (${jobIds})[q.first_job : q.last_job] end, q.headers, substring(${bodies} from q.at for q.size)
+      case when f.request_id is null then '{}' else (${jobIds})[q.first_job : q.last_job] end, q.headers, substring(${bodies} from q.at for q.size),
+      case when f.request_id is not null and q.last_job < q.first_job then 'unmatched' end
     from request q left join fresh f on f.request_id = q.id
   ),
   enqueued as (

@@ -1,10 +1,12 @@
 import type { RejectionCause } from "@warren/contracts";
 import { type BatcherOptions, createBatcher } from "../batcher.ts";
 import type { Row } from "../database.ts";
-import { LedgerDataError, LedgerUnavailableError, mayBeOneItem } from "../errors.ts";
+import { LedgerUnavailableError, mayBeOneItem } from "../errors.ts";
+import type { NewOutboxEvent } from "../events/outbox.ts";
 import type { NewJob } from "../job.ts";
 import { isRare, type JobRow, payloadJson } from "../job-insert.ts";
 import type { Statement, TableName } from "../sql.ts";
+import { createRoutedWrite, isPlain, type RoutedEntry, type RoutedLedger, type RouteOutcome } from "./routed.ts";
 import { acceptStatement, recordStatement } from "./statements.ts";
 import { jobValues, requestValues } from "./values.ts";
 
@@ -31,7 +33,12 @@ export interface AcceptedRequest extends ReceivedRequest {
   readonly dedupeKey: string;
   readonly eventId: string | undefined;
   readonly eventType: string | undefined;
+  /** Of any kind. Plain ones (no key, nothing unique, nothing rare) share one statement with other requests. */
   readonly jobs: readonly NewJob[];
+  /** For the broker: in the outbox with the same commit, sent by the dispatcher. Default none. */
+  readonly events?: readonly NewOutboxEvent[];
+  /** What each rule made, or why it failed, to be kept with the request. Without it nothing is kept but the jobs. */
+  readonly routes?: readonly RouteOutcome[];
 }
 
 export interface RejectedRequest extends ReceivedRequest {
@@ -74,7 +81,7 @@ export interface WebhookStore {
 }
 
 export interface WebhookStoreOptions {
-  readonly ledger: {
+  readonly ledger: RoutedLedger & {
     readonly table: TableName;
     run(statement: Statement, values: readonly unknown[]): Promise<readonly Row[]>;
   };
@@ -107,6 +114,7 @@ export interface RequestRow {
 /** A batch is as heavy as its rows and bodies: 256 small requests, or 4 MiB. */
 const maxBatchWeight = 256;
 const bytesPerWeight = 16_384;
+const weigh = ({ row }: { readonly row: RequestRow }): number => 1 + Math.floor(row.bodyBytes / bytesPerWeight);
 /** A statement costs as much as five of its rows, whatever it holds: with fewer waiting, a second one beside the first does not pay. */
 const worthOverlapping = 48;
 
@@ -119,7 +127,7 @@ export function createWebhookStore(options: WebhookStoreOptions): WebhookStore {
     name: "webhooks",
     maxItems: maxBatchWeight,
     worthOverlapping,
-    weigh: ({ row }) => 1 + Math.floor(row.bodyBytes / bytesPerWeight),
+    weigh,
     splitOn: mayBeOneItem,
     run: acceptBatch,
     ...(options.onBatch === undefined ? {} : { onBatch: options.onBatch }),
@@ -140,28 +148,37 @@ export function createWebhookStore(options: WebhookStoreOptions): WebhookStore {
     return entries.map((entry): Acceptance => (isFresh(entry) ? "accepted" : "duplicate"));
   }
 
+  // Apart from plain ones, which must not wait for somebody's key or for more statements than their own.
+  const writeRouted = createRoutedWrite(ledger);
+  const routed = createBatcher<RoutedEntry, Acceptance>({
+    name: "webhooks_routed",
+    maxItems: maxBatchWeight,
+    worthOverlapping,
+    weigh,
+    splitOn: mayBeOneItem,
+    run: async (entries) => {
+      const { fresh, ready } = await within(deadlineMs, writeRouted(entries));
+      if (ready.length > 0) onJobs(ready);
+      return entries.map(({ row }): Acceptance => (fresh.has(row.request.id) ? "accepted" : "duplicate"));
+    },
+    ...(options.onBatch === undefined ? {} : { onBatch: options.onBatch }),
+  });
+
   return {
     accept(request) {
-      const special = request.jobs.find((job) => isRare(job) || job.unique !== undefined);
-      if (special !== undefined) {
-        throw new LedgerDataError(
-          `job "${special.name}": a webhook cannot add unique jobs or such with a key; let its job enqueue them`,
-        );
-      }
+      const row = {
+        request,
+        headers: JSON.stringify(request.rawHeaders),
+        bodyBytes: request.body.length,
+        body: request.body,
+        dedupeKey: request.dedupeKey,
+        eventId: storable(request.eventId),
+        eventType: storable(request.eventType),
+        jobCount: request.jobs.length,
+      };
+      if (!isPlain(request, isRare)) return routed.add({ row, request });
       const jobs = request.jobs.map((job) => ({ job, id: job.id ?? newId(), payload: payloadJson(job) }));
-      return batcher.add({
-        row: {
-          request,
-          headers: JSON.stringify(request.rawHeaders),
-          bodyBytes: request.body.length,
-          body: request.body,
-          dedupeKey: request.dedupeKey,
-          eventId: storable(request.eventId),
-          eventType: storable(request.eventType),
-          jobCount: jobs.length,
-        },
-        jobs,
-      });
+      return batcher.add({ row, jobs });
     },
     async record(requests) {
       if (requests.length === 0) return;
