@@ -45,33 +45,35 @@ async function outboxOf(ledger: Ledger) {
   return (await ledger.query(`select * from ${ledger.table("event_outbox")} order by position`, [])).rows;
 }
 
+function full(key: string): AcceptedRequest {
+  return aRequest(key, {
+    jobs: [
+      aJob({ limitKey: "tenant-1", sendBy: "enqueuer" }),
+      aJob({ name: "test.unique", unique: unique("u-1"), sendBy: "enqueuer" }),
+      aJob({ name: "test.named", key: `order-${key}`, queue: "other", sendBy: "enqueuer" }),
+      aJob({ delayMs: 60_000, attributes: { total: 3 } }),
+    ],
+    events: [anEvent(`e-${key}`), anEvent(`o-${key}`, { orderingKey: "shop-1" })],
+    routes: [
+      { rule: "one", made: "job", job: 0 },
+      { rule: "two", made: "delivery", job: 2 },
+      { rule: "three", made: "event", event: 1 },
+      { rule: "four", failed: { code: "SOME_CODE", message: "why" } },
+    ],
+  });
+}
+
 describe("a webhook whose rules make more than plain jobs", () => {
   test("keeps jobs of every kind, events and what each rule did with one commit, and nothing of a duplicate", async () => {
     await using world = await openLedgerWorld();
     const { ledger } = world;
     const ready: { readonly id: string; readonly queue: string }[] = [];
     const store = storeOn(ledger, ready);
-    const full = (key: string): AcceptedRequest =>
-      aRequest(key, {
-        jobs: [
-          aJob({ limitKey: "tenant-1", sendBy: "enqueuer" }),
-          aJob({ name: "test.unique", unique: unique("u-1"), sendBy: "enqueuer" }),
-          aJob({ name: "test.named", key: `order-${key}`, queue: "other", sendBy: "enqueuer" }),
-          aJob({ delayMs: 60_000, attributes: { total: 3 } }),
-        ],
-        events: [anEvent(`e-${key}`), anEvent(`o-${key}`, { orderingKey: "shop-1" })],
-        routes: [
-          { rule: "one", made: "job", job: 0 },
-          { rule: "two", made: "delivery", job: 2 },
-          { rule: "three", made: "event", event: 1 },
-          { rule: "four", failed: { code: "SOME_CODE", message: "why" } },
-        ],
-      });
     const sent = ["a", "b", "a"].map(full);
     expect(await Promise.all(sent.map((one) => store.accept(one)))).toEqual(["accepted", "accepted", "duplicate"]);
 
     const jobs = await jobsOf(ledger);
-    expect(jobs.map((job) => job["name"]).sort()).toEqual(
+    expect(jobs.map((job) => String(job["name"])).sort()).toEqual(
       ["test.job", "test.job", "test.job", "test.job", "test.named", "test.named", "test.unique"].sort(),
     );
     expect(jobs.filter((job) => job["limit_key"] === "tenant-1")).toHaveLength(2);
@@ -101,9 +103,14 @@ describe("a webhook whose rules make more than plain jobs", () => {
       });
     }
     expect(rows.get("a")).toMatchObject({ status: "duplicate", job_ids: [], routing: null, routes: null });
-    expect((await outboxOf(ledger)).map((event) => event["event_id"]).sort()).toEqual(["e-a", "e-b", "o-a", "o-b"]);
+    expect((await outboxOf(ledger)).map((event) => String(event["event_id"])).sort()).toEqual([
+      "e-a",
+      "e-b",
+      "o-a",
+      "o-b",
+    ]);
     // told of: those that are ready and were made, once
-    const readyJobs = jobs.filter((job) => job["state"] === "ready").map((job) => job["id"]);
+    const readyJobs = jobs.filter((job) => job["state"] === "ready").map((job) => String(job["id"]));
     expect(ready.map(({ id }) => id).sort()).toEqual(readyJobs.sort());
   });
 
@@ -144,7 +151,7 @@ describe("a webhook whose rules make more than plain jobs", () => {
     const good = ["a", "b"].map((key) => aRequest(key, { jobs: [aJob({ limitKey: key })], events: [anEvent(key)] }));
     const answers = await Promise.allSettled([good[0]!, bad, good[1]!].map((one) => store.accept(one)));
     expect(answers.map(({ status }) => status)).toEqual(["fulfilled", "rejected", "fulfilled"]);
-    expect((await outboxOf(ledger)).map((event) => event["event_id"]).sort()).toEqual(["a", "b"]);
+    expect((await outboxOf(ledger)).map((event) => String(event["event_id"])).sort()).toEqual(["a", "b"]);
     expect(await store.accept(aRequest("bad"))).toBe("accepted");
     expect(await jobsOf(ledger)).toHaveLength(2);
   });
