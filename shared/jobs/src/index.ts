@@ -97,6 +97,7 @@ export { createKeyRing, type KeyRing, type KeyRingOptions, parseKeyRing } from "
 export { openPayload, openResult, type StoredPayload, sealPayload } from "./payloads/payload.ts";
 export { type Rotated, type RotateOptions, rotatePayloads } from "./payloads/rotate.ts";
 export type { Payloads } from "./payloads/seal.ts";
+export { openText, sealText } from "./payloads/sealed-text.ts";
 export type { Attributes, SearchOption } from "./payloads/search.ts";
 export { openPayloads, payloadSettings } from "./payloads/settings.ts";
 export type { ObjectPage, PayloadStore, StoredObject } from "./payloads/store.ts";
