@@ -82,8 +82,16 @@ export function createDispatcher(options: DispatcherOptions): Dispatcher {
   }
 
   async function upkeep(): Promise<Found> {
-    const retentionDays = config.WARREN_RETENTION_DAYS;
-    const done = await ledger.maintainPartitions({ retentionDays });
+    const {
+      WARREN_RETENTION_DAYS: retentionDays,
+      WARREN_REQUEST_RETENTION_DAYS: requestRetentionDays = retentionDays,
+      WARREN_DEDUPE_DAYS: dedupeDays,
+    } = config;
+    const done = await ledger.maintainPartitions({
+      retentionDays,
+      requestRetentionDays,
+      ...(dedupeDays === undefined ? {} : { dedupeDays }),
+    });
     await ledger.limits.sweep();
     const inboxSwept = await ledger.events.inbox.sweep({ retentionDays });
     log.info({ ...done, inboxSwept }, "history maintained");

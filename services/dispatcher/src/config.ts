@@ -1,6 +1,8 @@
 import { payloadSettings } from "@warren/jobs";
 import { z } from "zod";
 
+const days = (what: string) => z.coerce.number().int().min(1).max(3_650).optional().describe(`${what}, 1 to 3650`);
+
 const milliseconds = (fallback: number, what: string) =>
   z.coerce.number().int().min(10).max(3_600_000).default(fallback).describe(`${what}, 10 to 3600000 milliseconds`);
 
@@ -15,6 +17,8 @@ export const dispatcherConfig = payloadSettings.extend({
     .max(3_650)
     .default(14)
     .describe("days to keep finished jobs, 1 to 3650"),
+  WARREN_REQUEST_RETENTION_DAYS: days("days to keep webhook requests, as long as jobs when left out"),
+  WARREN_DEDUPE_DAYS: days("days to know a webhook event again, 35 or as long as requests when left out"),
 });
 
 export type DispatcherConfig = z.output<typeof dispatcherConfig>;

@@ -100,7 +100,7 @@ export {
 } from "./observe.ts";
 export { type OpenLedgerOptions, openLedger } from "./open-ledger.ts";
 export type { Outcome, Settled, Settlement } from "./outcome.ts";
-export type { Maintained } from "./partitions.ts";
+export type { Maintained, RetentionPolicy } from "./partitions.ts";
 export type { NamedObject, PayloadRecords, Resealed, SealedJob, SweepTurn } from "./payloads.ts";
 export type { SentJob } from "./release.ts";
 export type { Beat, Expired } from "./rescue.ts";

@@ -11,7 +11,7 @@ import type { Flows } from "./flows/flows.ts";
 import type { ClaimedJob, EnqueueResult, JobError, JobRecord, NewJob, SendableJob } from "./job.ts";
 import type { Limits } from "./limits/limits.ts";
 import type { Settled, Settlement } from "./outcome.ts";
-import type { Maintained } from "./partitions.ts";
+import type { Maintained, RetentionPolicy } from "./partitions.ts";
 import type { PayloadRecords } from "./payloads.ts";
 import type { SentJob } from "./release.ts";
 import type { Beat, Expired } from "./rescue.ts";
@@ -150,7 +150,7 @@ export interface Ledger extends AsyncDisposable {
   readonly schedules: Schedules;
 
   /** Makes coming days of history, drops those past retention, forgets old keys and expired cache rows. Run it hourly. */
-  maintainPartitions(policy: { readonly retentionDays: number }): Promise<Maintained>;
+  maintainPartitions(policy: RetentionPolicy): Promise<Maintained>;
   /** A cache shared by all processes, with expiry by the database's clock. */
   cacheStore(): CacheStore;
 }

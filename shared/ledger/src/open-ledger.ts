@@ -163,7 +163,7 @@ export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
     control: createControlLedger({ database, table, followUps, newId, again }),
     delayed,
     schedules,
-    maintainPartitions: ({ retentionDays }) => maintain(database.transaction, table, { retentionDays, daysAhead }),
+    maintainPartitions: (policy) => maintain(database.transaction, table, { ...policy, daysAhead }),
     payloads: createPayloadRecords(database, table, repeatable),
     cacheStore: () => ({
       get: (key) => repeatable(() => cache.get(key)),

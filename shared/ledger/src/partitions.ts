@@ -3,6 +3,7 @@ import { forgetOldSql } from "./flows/forget.ts";
 import type { RunSql, TableName } from "./sql.ts";
 import { dayEndMs, type HistoryDay, historyDay } from "./uuid-bounds.ts";
 import { dedupeRetentionDays, sweepDedupe } from "./webhooks/dedupe.ts";
+import { summarizeRequests, sweepRequestRecords } from "./webhooks/upkeep.ts";
 
 /** A table that is partitioned by the days of a UUIDv7 column, with a default partition `<name>_default`. */
 interface DailyTable {
@@ -27,6 +28,16 @@ const dailyTables: readonly DailyTable[] = [
 export interface PartitionPlan {
   readonly daysBack: number;
   readonly daysAhead: number;
+}
+
+/** For how long what is over is kept, in days. */
+export interface RetentionPolicy {
+  /** Finished jobs and what belongs to them. */
+  readonly retentionDays: number;
+  /** Raw webhook requests. Default: as long as jobs. */
+  readonly requestRetentionDays?: number;
+  /** Dedupe keys of webhooks, unless their source has its own. Default 35, or as long as requests. */
+  readonly dedupeDays?: number;
 }
 
 export interface Maintained {
@@ -135,9 +146,11 @@ async function dropDay(
 export async function maintain(
   transact: Transact,
   table: TableName,
-  policy: { readonly retentionDays: number; readonly daysAhead: number },
+  policy: RetentionPolicy & { readonly daysAhead: number },
 ): Promise<Maintained> {
   const { retentionDays, daysAhead } = policy;
+  const { requestRetentionDays = retentionDays } = policy;
+  const { dedupeDays = Math.max(requestRetentionDays, dedupeRetentionDays) } = policy;
   const locked: Transact = (work) =>
     transact(async (run) => {
       await run(lockKey, [`warren:maintain:${table("jobs_history")}`]);
@@ -149,11 +162,12 @@ export async function maintain(
   const postponed: string[] = [];
   let lateDropped = 0;
   for (const daily of dailyTables) {
-    for (const day of await pastRetention(transact, table, daily, retentionDays)) {
+    const keptDays = daily.name === "webhook_requests" ? requestRetentionDays : retentionDays;
+    for (const day of await pastRetention(transact, table, daily, keptDays)) {
       try {
         const isDropped = await locked(async (run) => {
           if (!(await existingDays(run, table, daily)).includes(day)) return false;
-          await dropDay(run, table, daily, { day, retentionDays });
+          await dropDay(run, table, daily, { day, retentionDays: keptDays });
           return true;
         });
         if (isDropped) dropped.push(day);
@@ -162,12 +176,12 @@ export async function maintain(
         postponed.push(day);
       }
     }
-    lateDropped += await count(transact, sweepLateSql(table, daily), [retentionDays, sweepLimit]);
+    lateDropped += await count(transact, sweepLateSql(table, daily), [keptDays, sweepLimit]);
   }
   const keysExpired = await count(transact, expireKeysSql(table), [retentionDays, sweepLimit]);
-  const dedupeKeysExpired = await sweepDedupe(transact, table, {
-    retentionDays: Math.max(retentionDays, dedupeRetentionDays),
-  });
+  const dedupeKeysExpired = await sweepDedupe(transact, table, { retentionDays: dedupeDays });
+  await sweepRequestRecords(transact, table, { retentionDays: Math.max(requestRetentionDays, retentionDays) });
+  await summarizeRequests(transact, table);
   const cacheSwept = await count(transact, sweepCacheSql(table), [sweepLimit]);
   await count(transact, sweepWorkersSql(table), [retentionDays]);
   await count(transact, sweepUniqueSql(table), [sweepLimit]);

@@ -4,6 +4,7 @@ import type { Logger } from "@warren/observability";
 import type { Origin } from "../routing/route.ts";
 import type { Routes } from "../routing/routes.ts";
 import type { Source } from "../sources/source.ts";
+import { subjectOf } from "../sources/subjects.ts";
 import type { Answer, Challenge, WebhookRequest } from "../verify/verdict.ts";
 import { payloadOf, type WebhookEvent } from "./event.ts";
 
@@ -84,6 +85,7 @@ export function createIntake({ store, routes, log, now }: IntakeOptions): Intake
         dedupeKey,
         eventId,
         eventType,
+        eventSubject: verdict.eventSubject ?? subjectOf(source.provider, request, verdict.parsed),
         jobs,
       });
       return { kind, answer: verdict.answer };

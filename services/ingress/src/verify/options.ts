@@ -17,8 +17,12 @@ const valueFrom = z
 
 export type ValueFrom = z.infer<typeof valueFrom>;
 
-/** Where the id and the type of an event stand. Without an id, the same bytes are the same event. */
-export const eventOptions = { eventId: valueFrom.optional(), eventType: valueFrom.optional() };
+/** Where the id, the type and the subject of an event stand. Without an id, the same bytes are the same event. */
+export const eventOptions = {
+  eventId: valueFrom.optional(),
+  eventType: valueFrom.optional(),
+  eventSubject: valueFrom.optional(),
+};
 
 /** Addresses and networks in CIDR notation. */
 export const addressesOption = z

@@ -23,6 +23,8 @@ interface Verified {
   /** The provider's own id of the event, where it has one. */
   readonly eventId: string | undefined;
   readonly eventType: string | undefined;
+  /** What the event is about, where the source's options say so; otherwise see `sources/subjects.ts`. */
+  readonly eventSubject?: string | undefined;
   /** The parsed body, when the verifier had to parse it. */
   readonly parsed?: unknown;
   /** The answer to this event, where the provider wants another than to its other events. */

@@ -163,14 +163,14 @@ function routedStatements(table: TableName) {
     // Inserts only.
     store: `insert into ${table("webhook_requests")} (
         id, received_at, body_bytes, source, provider, status, method, path, query, peer_address, client_address,
-        dedupe_key, event_id, event_type, correlation_id, job_ids, headers, body, routing, routes
+        dedupe_key, event_id, event_type, event_subject, correlation_id, job_ids, headers, body, routing, routes
       )
       select q.id, statement_timestamp(), q.body_bytes, q.source, q.provider, m.status, q.method, q.path, q.query, q.peer_address,
-        q.client_address, q.dedupe_key, q.event_id, q.event_type, q.correlation_id, m.job_ids, q.headers,
-        substring($20::bytea from q.at for q.size), m.routing, m.routes
+        q.client_address, q.dedupe_key, q.event_id, q.event_type, q.event_subject, q.correlation_id, m.job_ids, q.headers,
+        substring($21::bytea from q.at for q.size), m.routing, m.routes
       from ${requestInput}
       join rows from (
-        json_to_recordset($21::text::json) as (status text, job_ids uuid[], routing text, routes jsonb)
+        json_to_recordset($22::text::json) as (status text, job_ids uuid[], routing text, routes jsonb)
       ) with ordinality as m(status, job_ids, routing, routes, ordinal) on m.ordinal = q.ordinal`,
   } as const;
 }

@@ -12,12 +12,12 @@ function sharedColumns(
 }
 
 /**
- * Requests, as `q`, from `$1` to `$19` (see `requestValues`); their bodies lie one after the other in `$20`. A row knows its jobs as a
+ * Requests, as `q`, from `$1` to `$20` (see `requestValues`); their bodies lie one after the other in `$21`. A row knows its jobs as a
  * part of the list of all jobs' ids.
  */
 export const requestInput = `(
-    select u.ordinal, u.id, u.correlation_id, u.body_bytes, u.headers, u.dedupe_key, u.event_id, u.at, u.body_bytes::int as size,
-      u.first_job, u.last_job, ${sharedColumns(11, [
+    select u.ordinal, u.id, u.correlation_id, u.body_bytes, u.headers, u.dedupe_key, u.event_id, u.event_subject, u.at,
+      u.body_bytes::int as size, u.first_job, u.last_job, ${sharedColumns(12, [
         ["source", "text"],
         ["provider", "text"],
         ["method", "text"],
@@ -30,17 +30,17 @@ export const requestInput = `(
       ])}
     from rows from (
       unnest($1::uuid[]), unnest($2::text[]), unnest($3::bigint[]), json_array_elements($4::text::json), unnest($5::text[]),
-      unnest($6::text[]), unnest($7::int[]), unnest($8::int[]), unnest($9::int[]), unnest($10::int[])
+      unnest($6::text[]), unnest($7::text[]), unnest($8::int[]), unnest($9::int[]), unnest($10::int[]), unnest($11::int[])
     ) with ordinality as u(
-      id, correlation_id, body_bytes, headers, dedupe_key, event_id, at, first_job, last_job, place, ordinal
+      id, correlation_id, body_bytes, headers, dedupe_key, event_id, event_subject, at, first_job, last_job, place, ordinal
     )
   ) as q`;
-const bodies = "$20::bytea";
+const bodies = "$21::bytea";
 
-/** Jobs, as `r` for `insertJobs`, from `$21` on (see `jobValues`). `request` is the ordinal of the request that a job comes of. */
-const jobIds = "$21::uuid[]";
+/** Jobs, as `r` for `insertJobs`, from `$22` on (see `jobValues`). `request` is the ordinal of the request that a job comes of. */
+const jobIds = "$22::uuid[]";
 const jobInput = `(
-      select u.id, u.request, u.correlation_id, u.payload, ${sharedColumns(26, [
+      select u.id, u.request, u.correlation_id, u.payload, ${sharedColumns(27, [
         ["queue", "text"],
         ["name", "text"],
         ["version", "int"],
@@ -55,7 +55,7 @@ const jobInput = `(
         ["grace_ms", "int"],
       ])}
       from rows from (
-        unnest(${jobIds}), unnest($22::int[]), unnest($23::text[]), jsonb_array_elements($24::text::jsonb), unnest($25::int[])
+        unnest(${jobIds}), unnest($23::int[]), unnest($24::text[]), jsonb_array_elements($25::text::jsonb), unnest($26::int[])
       ) as u(id, request, correlation_id, payload, place)
     ) as r`;
 
@@ -79,11 +79,12 @@ export function acceptStatement(table: TableName): Statement {
   stored as (
     insert into ${table("webhook_requests")} (
       id, received_at, body_bytes, source, provider, status, method, path, query, peer_address, client_address,
-      dedupe_key, event_id, event_type, correlation_id, job_ids, headers, body, routing
+      dedupe_key, event_id, event_type, event_subject, correlation_id, job_ids, headers, body, routing
     )
     select q.id, statement_timestamp(), q.body_bytes, q.source, q.provider,
       case when f.request_id is null then 'duplicate' else 'accepted' end,
-      q.method, q.path, q.query, q.peer_address, q.client_address, q.dedupe_key, q.event_id, q.event_type, q.correlation_id,
+      q.method, q.path, q.query, q.peer_address, q.client_address, q.dedupe_key, q.event_id, q.event_type, q.event_subject,
+      q.correlation_id,
       case when f.request_id is null then '{}' else (${jobIds})[q.first_job : q.last_job] end, q.headers, substring(${bodies} from q.at for q.size),
       case when f.request_id is not null and q.last_job < q.first_job then 'unmatched' end
     from request q left join fresh f on f.request_id = q.id

@@ -33,6 +33,8 @@ export interface AcceptedRequest extends ReceivedRequest {
   readonly dedupeKey: string;
   readonly eventId: string | undefined;
   readonly eventType: string | undefined;
+  /** What the event is about, where the provider says so: an id of an object, a repository. */
+  readonly eventSubject?: string | undefined;
   /** Of any kind. Plain ones (no key, nothing unique, nothing rare) share one statement with other requests. */
   readonly jobs: readonly NewJob[];
   /** For the broker: in the outbox with the same commit, sent by the dispatcher. Default none. */
@@ -107,6 +109,7 @@ export interface RequestRow {
   readonly dedupeKey?: string;
   readonly eventId?: string | undefined;
   readonly eventType?: string | undefined;
+  readonly eventSubject?: string | undefined;
   readonly cause?: RejectionCause | undefined;
   readonly jobCount: number;
 }
@@ -174,6 +177,7 @@ export function createWebhookStore(options: WebhookStoreOptions): WebhookStore {
         dedupeKey: request.dedupeKey,
         eventId: storable(request.eventId),
         eventType: storable(request.eventType),
+        eventSubject: storable(request.eventSubject),
         jobCount: request.jobs.length,
       };
       if (!isPlain(request, isRare)) return routed.add({ row, request });

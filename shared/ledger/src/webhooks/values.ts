@@ -59,6 +59,7 @@ export function requestValues(rows: readonly RequestRow[]): readonly unknown[] {
     `[${rows.map(({ headers }) => headers).join(",")}]`,
     textArray(rows.map(({ dedupeKey }) => dedupeKey)),
     textArray(rows.map(({ eventId }) => eventId)),
+    textArray(rows.map(({ eventSubject }) => eventSubject)),
     plainArray(starts),
     plainArray(firstJobs),
     plainArray(lastJobs),
