@@ -62,6 +62,7 @@ function announce(
     ...(urls.mailbox === undefined ? {} : { mailboxUrl: urls.mailbox }),
     ...(urls.yookassa === undefined ? {} : { yookassaUrl: urls.yookassa }),
     metricsUrls: urls.metrics,
+    apiUrl: urls.api,
     amqpUrl: broker.amqpUrl,
     databaseUrl: database.databaseUrl,
     schema: settings.schema,

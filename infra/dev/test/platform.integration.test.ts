@@ -24,7 +24,7 @@ let env: Record<string, string>;
 beforeEach(async () => {
   world = await createWorld({ database: "empty" });
   stateFolder = await mkdtemp(join(tmpdir(), "warren-platform-"));
-  const names = ["INGRESS", "DISPATCHER", "NOTIFICATIONS", "PAYMENTS", "MAILBOX", "SMTP", "YOOKASSA"];
+  const names = ["INGRESS", "DISPATCHER", "NOTIFICATIONS", "PAYMENTS", "API", "MAILBOX", "SMTP", "YOOKASSA"];
   const ports = await Promise.all(
     names.map(async (name) => [`WARREN_${name}_PORT`, String(await freePort())] as const),
   );
@@ -89,6 +89,10 @@ describe.skipIf(process.platform !== "linux")("npm start", { timeout: 180_000 },
   test("brings the platform up, balances the demo's books, restarts what crashes, and stops everything in order", async () => {
     const { program, running } = await started();
     expect(program.output()).toMatch(/ingress .*ready/);
+
+    const key = await readFile(join(running.secretsFolder, "api-key"), "utf8");
+    const listed = await fetch(`${running.apiUrl}/sources`, { headers: { authorization: `Bearer ${key}` } });
+    expect([listed.status, await listed.text()]).toEqual([200, expect.stringContaining('"name":"github"')]);
 
     const second = run("start.ts");
     expect(await second.exited).toBe(1);

@@ -7,7 +7,7 @@ import { databaseSentence } from "../src/start/database/open.ts";
 import { portSentence, requirePorts, stablePort } from "../src/start/ports.ts";
 import { readyTable, withoutPassword } from "../src/start/ready-table.ts";
 import { sentenceOf } from "../src/start/refusal.ts";
-import { ensureSecrets, readSecret, sourceVariables } from "../src/start/secrets.ts";
+import { ensureSecrets, keyVariables, readSecret, sourceVariables } from "../src/start/secrets.ts";
 import { lastWordsOf } from "../src/start/service-log.ts";
 import { planSandbox, planServices, servicePorts } from "../src/start/services.ts";
 import { readSettings, type Settings } from "../src/start/settings.ts";
@@ -110,6 +110,17 @@ describe("webhook secrets", () => {
     expect(await readSecret(path, "stripe")).toBe(first);
     expect(first).toMatch(/^whsec_[0-9a-f]{48}$/);
     expect((await stat(join(path, "stripe"))).mode & 0o777).toBe(0o600);
+  });
+
+  test("come with the key of the management API and a key ring, unless the user has his own", async () => {
+    const path = join(await folder(), "secrets");
+    await ensureSecrets(path);
+    expect((await readFile(join(path, "api-key"), "utf8")).length).toBeGreaterThanOrEqual(24);
+    expect(await readFile(join(path, "payload-keys"), "utf8")).toMatch(/^dev:[A-Za-z0-9+/]{43}=$/);
+    expect((await stat(join(path, "payload-keys"))).mode & 0o777).toBe(0o600);
+    expect(keyVariables(path, { WARREN_PAYLOAD_KEYS_FILE: "/mine" })).toEqual({
+      WARREN_API_KEYS_FILE: join(path, "api-key"),
+    });
   });
 
   test("do not touch sources that the user has set up", () => {

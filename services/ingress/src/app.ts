@@ -4,6 +4,8 @@ import { createWebhookStore, type Ledger, newId } from "@warren/ledger";
 import type { Logger, Metrics, Tracing } from "@warren/observability";
 import type { FastifyInstance } from "fastify";
 import { clientAddressOf } from "./address/client-address.ts";
+import { apiRoutes } from "./api/routes.ts";
+import { createApi } from "./api/server.ts";
 import { createServer } from "./http/server.ts";
 import { registerWebhooks } from "./http/webhooks.ts";
 import { createIntake } from "./intake/intake.ts";
@@ -27,11 +29,15 @@ export interface IngressOptions {
   /** How long the store may keep a sender waiting. Default 10 s. */
   readonly storeDeadlineMs?: number;
   readonly now?: () => number;
+  /** Keys of the management API. None: there is no API. */
+  readonly apiKeys?: readonly string[];
 }
 
 /** The ingress of webhooks as an HTTP server that does not listen yet. */
 export interface Ingress {
   readonly app: FastifyInstance;
+  /** The management API, to listen on a port of its own; `undefined` without keys. */
+  readonly api: FastifyInstance | undefined;
   /** Takes no new connection, answers what is under way, closes every connection with its answer. */
   quiet(): Promise<void>;
   /** Resolves when every rejected request is written; call it after `quiet`. */
@@ -64,11 +70,15 @@ export function createIngress(options: IngressOptions): Ingress {
     maxBufferedBytes: options.maxBufferedBytes,
     isClosing,
   });
+  const { apiKeys = [] } = options;
+  const api =
+    apiKeys.length === 0 ? undefined : createApi({ keys: apiKeys, routes: apiRoutes({ sources }), newId, log });
   let closed: Promise<void> | undefined;
   return {
     app,
+    api,
     quiet() {
-      closed ??= app.close().then(() => undefined);
+      closed ??= Promise.all([app.close(), api?.close()]).then(() => undefined);
       return closed;
     },
     drain: () => rejections.drain(),

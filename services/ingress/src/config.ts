@@ -13,8 +13,32 @@ function areAddresses(entries: readonly string[]): boolean {
   }
 }
 
+const minKeyLength = 24;
+
+function listed(text: string): string[] {
+  return text
+    .split(/[,\n]/)
+    .map((entry) => entry.trim())
+    .filter((entry) => entry !== "");
+}
+
 /** Settings of the ingress. Sources may also be given one a variable: see `sources/load.ts`. */
 export const ingressConfig = z.object({
+  WARREN_API_KEYS: z
+    .string()
+    .default("")
+    .transform(listed)
+    .refine((keys) => keys.every((key) => key.length >= minKeyLength && /^[\x21-\x7e]+$/.test(key)))
+    .describe(
+      `bearer keys of the management API with commas between, each of at least ${minKeyLength} printable characters (openssl rand -hex 24)`,
+    ),
+  WARREN_API_PORT: z.coerce
+    .number()
+    .int()
+    .min(0)
+    .max(65_535)
+    .default(8090)
+    .describe("the port of the management API, 0 to 65535; it listens only when WARREN_API_KEYS is set"),
   WARREN_SOURCES: z
     .string()
     .optional()
@@ -22,7 +46,7 @@ export const ingressConfig = z.object({
   WARREN_TRUSTED_PROXIES: z
     .string()
     .default("")
-    .transform((text) => text.split(",").flatMap((entry) => (entry.trim() === "" ? [] : [entry.trim()])))
+    .transform(listed)
     .refine(areAddresses)
     .describe("addresses and networks of proxies whose X-Forwarded-For is believed, such as 10.0.0.0/8,fd00::/8"),
   WARREN_NOTIFY_EMAIL: emailAddress

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { jobsTopology } from "@warren/amqp";
 import { createClient } from "@warren/jobs";
 import { listenError, registerHealthRoutes, runService } from "@warren/service";
+import type { FastifyInstance } from "fastify";
 import { createIngress } from "./app.ts";
 import { ingressConfig } from "./config.ts";
 import { loadSources } from "./sources/load.ts";
@@ -43,13 +44,12 @@ await runService({
       log,
       metrics,
       tracing,
+      apiKeys: config.WARREN_API_KEYS,
     });
     registerHealthRoutes(ingress.app, health, metrics);
-    try {
-      await ingress.app.listen({ host: own.HOST, port: own.PORT });
-    } catch (error) {
-      throw listenError(error, own.PORT);
-    }
+    await listen(ingress.app, own.HOST, own.PORT, "PORT");
+    if (ingress.api === undefined) log.info("the management API is off: set WARREN_API_KEYS to open it");
+    else await listen(ingress.api, own.HOST, config.WARREN_API_PORT, "WARREN_API_PORT");
     log.info(
       { sources: [...sources.values()].map(({ name, provider }) => `${name} (${provider})`) },
       "taking webhooks",
@@ -63,3 +63,11 @@ await runService({
     };
   },
 });
+
+async function listen(server: FastifyInstance, host: string, port: number, variable: string): Promise<void> {
+  try {
+    await server.listen({ host, port });
+  } catch (error) {
+    throw listenError(error, port, variable);
+  }
+}

@@ -1,3 +1,4 @@
+import { apiCodes } from "./codes/api.ts";
 import { brokerCodes } from "./codes/broker.ts";
 import { controlCodes } from "./codes/control.ts";
 import { deliveriesCodes } from "./codes/deliveries.ts";
@@ -26,6 +27,7 @@ export const errorCatalogue = {
   ...schedulesCodes,
   ...payloadsCodes,
   ...controlCodes,
+  ...apiCodes,
 } as const;
 
 export type ErrorCode = keyof typeof errorCatalogue;

@@ -1,4 +1,5 @@
 export { type ActivityMessage, activityMessage } from "./activity-message.ts";
+export { moment, pageOf, pageQuery } from "./api.ts";
 export { type ControlMessage, controlMessage, maxIdsPerControlMessage } from "./control-message.ts";
 export { type DeadJob, deadJob, deadJobType, deadJobTypes } from "./dead-job.ts";
 export { type ErrorCode, errorCatalogue, WarrenError, type WarrenErrorOptions } from "./errors.ts";
@@ -40,6 +41,7 @@ export {
   yookassaEvent,
 } from "./payments.ts";
 export { type Problem, problem, problemContentType } from "./problem.ts";
+export { type SourceView, sourceView } from "./sources-api.ts";
 export { currentTemplateVersion, type TemplateData, type TemplateName, templateCatalogue } from "./templates.ts";
 export {
   type RejectionCause,

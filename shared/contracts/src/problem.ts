@@ -12,6 +12,8 @@ export const problem = z.object({
   detail: z.string().optional(),
   /** Under which the logs and the stored request are found. */
   correlationId: z.string().optional(),
+  /** Each place of a call that is not as it must be, such as `body.secrets.0`. */
+  errors: z.array(z.object({ path: z.string(), message: z.string() })).optional(),
 });
 
 export type Problem = z.infer<typeof problem>;

@@ -36,10 +36,14 @@ export async function openHealthServer(options: {
 }
 
 /** Turns "address in use" into a sentence with the way out; other errors pass. For services that listen themselves, too. */
-export function listenError(error: unknown, port: number): unknown {
+export function listenError(error: unknown, port: number, variable = "PORT"): unknown {
   if (!(error instanceof Error) || !("code" in error) || error.code !== "EADDRINUSE") return error;
-  return new WarrenError("SERVICE_PORT_TAKEN", `port ${port} is taken by another program: set PORT to a free one`, {
-    cause: error,
-    details: { port },
-  });
+  return new WarrenError(
+    "SERVICE_PORT_TAKEN",
+    `port ${port} is taken by another program: set ${variable} to a free one`,
+    {
+      cause: error,
+      details: { port, variable },
+    },
+  );
 }

@@ -18,7 +18,7 @@ export function greeting(platform: Platform, settings: Settings, tookMs: number)
   ].join("\n");
 }
 
-function rows({ broker, database, services, urls }: Platform, settings: Settings): readonly Row[] {
+function rows({ broker, database, services, urls, secretsFolder }: Platform, settings: Settings): readonly Row[] {
   const sandbox = services.some(({ plan }) => plan.name === "sandbox") ? "ready" : "";
   return [
     ...services
@@ -28,6 +28,7 @@ function rows({ broker, database, services, urls }: Platform, settings: Settings
         const path = name === "ingress" ? "/webhooks/:source" : "";
         return { name, url: `http://127.0.0.1:${port}${path}`, state: service.state().kind };
       }),
+    { name: "management API", url: urls.api, state: apiKey(settings, secretsFolder) },
     ...(urls.mailbox === undefined
       ? []
       : [{ name: "mailbox", url: urls.mailbox, state: `${sandbox}; SMTP on 127.0.0.1:${settings.smtpPort}` }]),
@@ -38,6 +39,13 @@ function rows({ broker, database, services, urls }: Platform, settings: Settings
       : [{ name: "broker's console", url: broker.managementUrl, state: broker.credentials }]),
     { name: "database", url: withoutPassword(database.databaseUrl), state: database.description },
   ];
+}
+
+/** Where the key of the management API is. */
+function apiKey({ env }: Settings, secretsFolder: string): string {
+  const file = env["WARREN_API_KEYS_FILE"];
+  if (env["WARREN_API_KEYS"] !== undefined) return "key: WARREN_API_KEYS";
+  return `key in ${near(file ?? `${secretsFolder}/api-key`)}`;
 }
 
 function commands({ urls, secretsFolder }: Platform, settings: Settings): readonly string[] {

@@ -14,6 +14,7 @@ export interface Platform {
   readonly services: readonly Supervised[];
   readonly urls: {
     readonly ingress: string;
+    readonly api: string;
     readonly mailbox: string | undefined;
     readonly yookassa: string | undefined;
     readonly metrics: Readonly<Record<string, string>>;
@@ -34,7 +35,7 @@ export interface Starting {
 export async function startPlatform({ settings, folder, stack, say, stop }: Starting): Promise<Platform> {
   const sandbox = planSandbox(settings);
   const ports = servicePorts(findServices(repository), settings.env);
-  await requirePorts([...ports, ...sandboxPorts(settings)]);
+  await requirePorts([...ports, apiPort(settings), ...sandboxPorts(settings)]);
   const secretsFolder = folder.file("secrets");
   await ensureSecrets(secretsFolder);
 
@@ -71,6 +72,7 @@ export async function startPlatform({ settings, folder, stack, say, stop }: Star
     secretsFolder,
     urls: {
       ingress: `http://127.0.0.1:${ingress}`,
+      api: `http://127.0.0.1:${settings.apiPort}/api/v1`,
       mailbox: settings.smtpUrl === undefined ? `http://127.0.0.1:${settings.mailboxPort}` : undefined,
       yookassa,
       metrics: Object.fromEntries(ports.map(({ name, port }) => [name, `http://127.0.0.1:${port}/metrics`])),
@@ -118,6 +120,10 @@ async function startAll(
   }
   for (const one of started) if (one.status === "rejected") throw one.reason;
   return services;
+}
+
+function apiPort({ apiPort: port }: Settings): WantedPort {
+  return { port, owner: "the management API", variable: "WARREN_API_PORT" };
 }
 
 function sandboxPorts(settings: Settings): readonly WantedPort[] {

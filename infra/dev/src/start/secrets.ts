@@ -13,9 +13,19 @@ const devSources = {
 
 type DevSource = keyof typeof devSources;
 
+/** What else `npm start` makes: the key of the management API, and the key ring that seals secrets and payloads. */
+const devKeys = {
+  "api-key": { variable: "WARREN_API_KEYS", make: () => randomBytes(24).toString("hex") },
+  "payload-keys": { variable: "WARREN_PAYLOAD_KEYS", make: () => `dev:${randomBytes(32).toString("base64")}` },
+} as const;
+
 /** Makes each secret once, readable by this user only. Never part of a commit: `.warren/` is ignored. */
 export async function ensureSecrets(folder: string): Promise<void> {
   await mkdir(folder, { recursive: true, mode: 0o700 });
+  for (const [name, { make }] of Object.entries(devKeys)) {
+    const file = join(folder, name);
+    if (!existsSync(file)) await writeFile(file, make(), { mode: 0o600 });
+  }
   for (const [name, { makeSecret }] of Object.entries(devSources)) {
     const file = join(folder, name);
     if (makeSecret !== undefined && !existsSync(file)) await writeFile(file, makeSecret(), { mode: 0o600 });
@@ -24,6 +34,19 @@ export async function ensureSecrets(folder: string): Promise<void> {
 
 export async function readSecret(folder: string, source: DevSource): Promise<string> {
   return (await readFile(join(folder, source), "utf8")).trim();
+}
+
+/** The settings of those keys that the user has not set up himself. Pure. */
+export function keyVariables(
+  folder: string,
+  env: Readonly<Record<string, string | undefined>>,
+): Readonly<Record<string, string>> {
+  return Object.fromEntries(
+    Object.entries(devKeys).flatMap(([name, { variable }]) => {
+      const own = env[variable] !== undefined || env[`${variable}_FILE`] !== undefined;
+      return own ? [] : [[`${variable}_FILE`, join(folder, name)]];
+    }),
+  );
 }
 
 /** The ingress settings of those sources that the user has not set up themselves. Pure. */

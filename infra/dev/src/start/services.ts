@@ -2,7 +2,7 @@ import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import type { WantedPort } from "./ports.ts";
 import { Refusal } from "./refusal.ts";
-import { sourceVariables } from "./secrets.ts";
+import { keyVariables, sourceVariables } from "./secrets.ts";
 import type { Settings } from "./settings.ts";
 
 /** One service of the platform, as a process. */
@@ -81,6 +81,8 @@ export function planServices(
     // The demo plays provider and proxy on this machine.
     WARREN_TRUSTED_PROXIES: "127.0.0.1,::1",
     ...sourceVariables(around.secretsFolder, env),
+    ...keyVariables(around.secretsFolder, env),
+    WARREN_API_PORT: String(settings.apiPort),
     ...shop,
     ...own,
     DATABASE_URL: around.databaseUrl,

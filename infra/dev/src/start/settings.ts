@@ -15,7 +15,7 @@ Starts the whole platform on this machine: broker, database, mailbox and every s
 
 Environment: AMQP_URL, DATABASE_URL, SMTP_URL, WARREN_YOOKASSA_SHOP_ID and WARREN_YOOKASSA_SECRET_KEY use your own instead of local ones;
 WARREN_BROKER=localhost|docker|private chooses the broker; WARREN_<NAME>_PORT moves a port (INGRESS 8080, DISPATCHER 8081,
-NOTIFICATIONS 8082, PAYMENTS 8083, MAILBOX 8025, SMTP 1025, YOOKASSA 8026); WARREN_STATE_DIR moves .warren/.`;
+NOTIFICATIONS 8082, PAYMENTS 8083, API 8090, MAILBOX 8025, SMTP 1025, YOOKASSA 8026); WARREN_STATE_DIR moves .warren/.`;
 
 const port = (name: string, fallback: number) =>
   z.coerce.number(`${name} must be a port number`).int().min(1).max(65_535).default(fallback);
@@ -29,6 +29,7 @@ const environment = z.object({
   WARREN_STATE_DIR: z.string().min(1).default(".warren"),
   WARREN_RABBITMQ_IMAGE: z.string().min(1).default("rabbitmq:4-management"),
   WARREN_SHUTDOWN_TIMEOUT_MS: z.coerce.number().int().min(0).max(3_600_000).default(20_000),
+  WARREN_API_PORT: port("WARREN_API_PORT", 8090),
   WARREN_MAILBOX_PORT: port("WARREN_MAILBOX_PORT", 8025),
   WARREN_SMTP_PORT: port("WARREN_SMTP_PORT", 1025),
   WARREN_YOOKASSA_PORT: port("WARREN_YOOKASSA_PORT", 8026),
@@ -48,6 +49,8 @@ export interface Settings {
   readonly rabbitImage: string;
   readonly schema: string;
   readonly shutdownMs: number;
+  /** Of the management API. */
+  readonly apiPort: number;
   readonly mailboxPort: number;
   readonly smtpPort: number;
   readonly yookassaPort: number;
@@ -80,6 +83,7 @@ export function readSettings(args: readonly string[], env: StartEnvironment): Se
     rabbitImage: data.WARREN_RABBITMQ_IMAGE,
     schema: data.WARREN_SCHEMA,
     shutdownMs: data.WARREN_SHUTDOWN_TIMEOUT_MS,
+    apiPort: data.WARREN_API_PORT,
     mailboxPort: data.WARREN_MAILBOX_PORT,
     smtpPort: data.WARREN_SMTP_PORT,
     yookassaPort: data.WARREN_YOOKASSA_PORT,

@@ -78,6 +78,7 @@ const running = z.object({
   yookassaUrl: z.string().optional(),
   metricsUrls: z.record(z.string(), z.string()),
   amqpUrl: z.string(),
+  apiUrl: z.string(),
   databaseUrl: z.string(),
   schema: z.string(),
   secretsFolder: z.string(),

@@ -6,6 +6,8 @@ export interface ProblemOptions {
   readonly correlationId?: string;
   /** When the sender may come again, in seconds. */
   readonly retryAfterSeconds?: number;
+  /** Each place of the request that is not as it must be. */
+  readonly errors?: readonly { readonly path: string; readonly message: string }[];
 }
 
 /** Answers with a problem document (RFC 9457) and our error code. */
@@ -15,7 +17,7 @@ export function sendProblem(
   code: ErrorCode,
   options: ProblemOptions = {},
 ): FastifyReply {
-  const { detail, correlationId, retryAfterSeconds } = options;
+  const { detail, correlationId, retryAfterSeconds, errors } = options;
   const body: Problem = {
     type: `urn:warren:error:${code}`,
     title: errorCatalogue[code].meaning,
@@ -23,6 +25,7 @@ export function sendProblem(
     code,
     ...(detail === undefined ? {} : { detail }),
     ...(correlationId === undefined ? {} : { correlationId }),
+    ...(errors === undefined ? {} : { errors: [...errors] }),
   };
   if (correlationId !== undefined) reply.header("x-correlation-id", correlationId);
   if (retryAfterSeconds !== undefined) reply.header("retry-after", String(retryAfterSeconds));

@@ -91,13 +91,15 @@ function openSource(name: string, settings: SourceSettings, origin: string, inpu
       `the source ${name} has no secret: add "secrets", or set ${prefix}${variableOf(name)}_SECRET`,
     );
   }
+  const contentTypes = settings.contentTypes ?? provider.contentTypes;
   return {
     name,
     provider: settings.provider,
     verify,
     secrets,
     maxBodyBytes: settings.maxBodyBytes,
-    takesContentType: contentTypeRule(settings.contentTypes ?? provider.contentTypes),
+    takesContentType: contentTypeRule(contentTypes),
+    contentTypes,
     methods: provider.methods,
     ack: provider.ack,
   };

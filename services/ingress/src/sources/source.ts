@@ -12,6 +12,7 @@ export interface Source {
   readonly maxBodyBytes: number;
   /** Whether a `Content-Type` header is one that the source takes. A request without the header is taken: it claims nothing. */
   readonly takesContentType: (header: string | undefined) => boolean;
+  readonly contentTypes: readonly string[];
   readonly methods: readonly Method[];
   /** What an accepted or duplicate request is answered with, unless its verdict says otherwise. */
   readonly ack: Ack;

@@ -49,7 +49,7 @@ export const webhooksCodes = {
   },
   HTTP_NOT_FOUND: {
     meaning: "There is nothing at this path for this method.",
-    fix: "Webhooks are taken at POST /webhooks/<source>.",
+    fix: "Webhooks are taken at POST /webhooks/<source>; the management API describes itself at /api/v1/openapi.json of its own port.",
   },
   HTTP_BAD_REQUEST: {
     meaning: "The request is not valid HTTP for this path.",

@@ -1,0 +1,150 @@
+import { type ErrorCode, errorCatalogue, problem, problemContentType } from "@warren/contracts";
+import { z } from "zod";
+import type { AnswerShape, ApiRoute } from "./route.ts";
+
+type Json = { readonly [key: string]: unknown };
+
+/** Errors that every call may have. */
+const commonErrors: Readonly<Partial<Record<ErrorCode, number>>> = {
+  API_REQUEST_INVALID: 400,
+  API_KEY_INVALID: 401,
+  API_BODY_TOO_LARGE: 413,
+  INTERNAL: 500,
+  LEDGER_UNAVAILABLE: 503,
+};
+
+/** OpenAPI 3.1 of these routes, from their schemas alone. Schemas with `.meta({ id })` become components. */
+export function openApiOf(routes: readonly ApiRoute[], version: string): Json {
+  const components = createComponents();
+  const problemSchema = components.schemaOf(problem.meta({ id: "Problem", description: "RFC 9457" }), "output");
+  const paths: Record<string, Record<string, Json>> = {};
+  for (const route of routes) {
+    const path = (paths[`/api/v1${route.path}`] ??= {});
+    path[route.method] = {
+      operationId: route.id,
+      tags: [route.tag],
+      summary: route.summary,
+      ...(route.description === undefined ? {} : { description: route.description }),
+      parameters: [
+        ...parametersOf("path", route.params, components),
+        ...parametersOf("query", route.query, components),
+      ],
+      ...(route.body === undefined
+        ? {}
+        : {
+            requestBody: {
+              required: !route.body.safeParse(undefined).success,
+              content: { "application/json": { schema: components.schemaOf(route.body, "input") } },
+            },
+          }),
+      responses: { ...answersOf(route, components), ...problemsOf(route, problemSchema) },
+    };
+  }
+  return {
+    openapi: "3.1.0",
+    info: {
+      title: "Warren management API",
+      version,
+      description: "Errors are application/problem+json (RFC 9457) with a `code` of Warren's catalogue.",
+      license: { name: "MIT", identifier: "MIT" },
+    },
+    servers: [{ url: "/" }],
+    security: [{ key: [] }],
+    tags: [...new Set(routes.map(({ tag }) => tag))].map((name) => ({ name })),
+    paths,
+    components: {
+      securitySchemes: { key: { type: "http", scheme: "bearer", description: "one of WARREN_API_KEYS" } },
+      schemas: components.all(),
+    },
+  };
+}
+
+interface Components {
+  schemaOf(schema: z.ZodType, io: "input" | "output"): Json;
+  all(): Json;
+}
+
+function createComponents(): Components {
+  const schemas = new Map<string, string>();
+
+  /** A name's meaning may differ between what is sent and what is answered (defaults, for one): then the former is `<Name>Input`. */
+  function nameOf(id: string, text: string): string {
+    for (const name of [id, `${id}Input`]) {
+      const known = schemas.get(name);
+      if (known !== undefined && known !== text) continue;
+      schemas.set(name, text);
+      return name;
+    }
+    throw new TypeError(`two schemas are called ${id}: give one another id`);
+  }
+
+  function schemaOf(schema: z.ZodType, io: "input" | "output"): Json {
+    // in an object, so that a schema with an id is a definition like any other
+    const { $defs, properties } = z.toJSONSchema(z.object({ schema }), { io }) as unknown as {
+      readonly $defs?: Readonly<Record<string, Json>>;
+      readonly properties: { readonly schema: Json };
+    };
+    const names = new Map<string, string>();
+    const rename = (text: string): string =>
+      text.replaceAll(/"#\/\$defs\/([^"]+)"/g, (_all, id: string) => {
+        return JSON.stringify(`#/components/schemas/${names.get(id) ?? define(id)}`);
+      });
+    const define = (id: string): string => {
+      const { id: _, ...definition } = $defs?.[id] ?? {};
+      const name = nameOf(id, rename(JSON.stringify(definition)));
+      names.set(id, name);
+      return name;
+    };
+    return JSON.parse(rename(JSON.stringify(properties.schema))) as Json;
+  }
+
+  return {
+    schemaOf,
+    all: () => Object.fromEntries([...schemas].map(([name, text]) => [name, JSON.parse(text) as Json])),
+  };
+}
+
+function parametersOf(where: "path" | "query", schema: z.ZodType | undefined, components: Components): readonly Json[] {
+  if (schema === undefined) return [];
+  const { properties = {}, required = [] } = components.schemaOf(schema, "input") as {
+    readonly properties?: Readonly<Record<string, Json>>;
+    readonly required?: readonly string[];
+  };
+  return Object.entries(properties).map(([name, { description, ...property }]) => ({
+    name,
+    in: where,
+    required: where === "path" || required.includes(name),
+    ...(description === undefined ? {} : { description }),
+    schema: property,
+  }));
+}
+
+function answersOf({ answers }: ApiRoute, components: Components): Json {
+  const contentOf = (answer: AnswerShape): Json => {
+    if (answer.kind === "empty") return {};
+    if (answer.kind === "bytes") return { content: { [answer.contentType]: {} } };
+    return { content: { "application/json": { schema: components.schemaOf(answer.schema, "output") } } };
+  };
+  return Object.fromEntries(
+    Object.entries(answers).map(([status, answer]) => [
+      status,
+      { description: answer.description, ...contentOf(answer) },
+    ]),
+  );
+}
+
+function problemsOf({ errors }: ApiRoute, schema: Json): Json {
+  const byStatus = new Map<number, ErrorCode[]>();
+  for (const [code, status] of Object.entries({ ...commonErrors, ...errors }) as [ErrorCode, number][]) {
+    byStatus.set(status, [...(byStatus.get(status) ?? []), code]);
+  }
+  return Object.fromEntries(
+    [...byStatus].map(([status, codes]) => [
+      status,
+      {
+        description: codes.map((code) => `\`${code}\`: ${errorCatalogue[code].meaning}`).join("\n\n"),
+        content: { [problemContentType]: { schema } },
+      },
+    ]),
+  );
+}

@@ -1,0 +1,10 @@
+import type { ApiRoute } from "./route.ts";
+import { type SourceRoutesOptions, sourceRoutes } from "./sources.ts";
+
+/** What the routes of all areas need. */
+export type ApiParts = SourceRoutesOptions;
+
+/** Every route of the management API. An area is one file and one line here. */
+export function apiRoutes(parts: ApiParts): readonly ApiRoute[] {
+  return [...sourceRoutes(parts)];
+}

@@ -1,0 +1,189 @@
+import { pageOf, pageQuery, problem, WarrenError } from "@warren/contracts";
+import { createLogger } from "@warren/observability";
+import type { FastifyInstance } from "fastify";
+import { afterEach, describe, expect, test } from "vitest";
+import { z } from "zod";
+import { readCursor, writeCursor } from "../src/api/cursor.ts";
+import { keyCheck } from "../src/api/keys.ts";
+import { openApiOf } from "../src/api/openapi.ts";
+import { answer, defineRoute, empty, json } from "../src/api/route.ts";
+import { createApi } from "../src/api/server.ts";
+import { ingressConfig } from "../src/config.ts";
+
+const key = "0123456789abcdef0123456789";
+const thing = z.object({ name: z.string(), size: z.int().default(1) }).meta({ id: "Thing" });
+const named = z.strictObject({ name: z.string().regex(/^[a-z]+$/, "expected small letters") });
+
+const routes = [
+  defineRoute({
+    method: "get",
+    path: "/things",
+    id: "listThings",
+    tag: "things",
+    summary: "All things",
+    query: pageQuery,
+    answers: { 200: json(pageOf(thing), "a page") },
+    errors: { API_CURSOR_INVALID: 400 },
+    handle: ({ query }) => {
+      const after = readCursor(z.string(), query.cursor);
+      return answer(200, { items: [{ name: `after ${after}`, size: query.limit }], nextCursor: null });
+    },
+  }),
+  defineRoute({
+    method: "post",
+    path: "/things",
+    id: "createThing",
+    tag: "things",
+    summary: "A new thing",
+    body: thing,
+    answers: { 201: json(thing, "made") },
+    errors: { WEBHOOK_SOURCE_UNKNOWN: 409 },
+    handle: ({ body, caller }) => {
+      if (body.name === "taken") throw new WarrenError("WEBHOOK_SOURCE_UNKNOWN", "it is taken");
+      if (body.name === "away")
+        throw new WarrenError("LEDGER_UNAVAILABLE", "the database is away", { retryable: true });
+      if (body.name === "crash") throw new Error("with a secret");
+      const made = { name: body.name, size: body.size, secret: "leaked" };
+      return answer(201, made, { "x-caller": caller.key });
+    },
+  }),
+  defineRoute({
+    method: "delete",
+    path: "/things/{name}",
+    id: "deleteThing",
+    tag: "things",
+    summary: "Gone",
+    params: named,
+    answers: { 204: empty("gone") },
+    handle: () => answer(204),
+  }),
+];
+
+let app: FastifyInstance | undefined;
+afterEach(async () => {
+  await app?.close();
+  app = undefined;
+});
+
+function api(): FastifyInstance {
+  app ??= createApi({
+    keys: ["another-key-of-enough-length", key],
+    routes,
+    newId: () => "id-1",
+    log: createLogger({ service: "api-test", level: "silent" }),
+  });
+  return app;
+}
+
+async function call(method: "GET" | "POST" | "PUT" | "DELETE", url: string, payload?: object | string) {
+  const type = typeof payload === "string" ? { "content-type": "application/json" } : {};
+  const answer = await api().inject({
+    method,
+    url,
+    headers: { authorization: `Bearer ${key}`, ...type },
+    ...(payload === undefined ? {} : { payload }),
+  });
+  return { status: answer.statusCode, headers: answer.headers, body: answer.body === "" ? undefined : answer.json() };
+}
+
+const parse = (keys: string) => ingressConfig.safeParse({ WARREN_API_KEYS: keys });
+
+describe("keys", () => {
+  test("any key opens, nothing else does, and a caller is known by a fingerprint", () => {
+    const check = keyCheck(["first-key-of-enough-length", key]);
+    expect(check(`Bearer ${key}`)).toMatch(/^[0-9a-f]{8}$/);
+    expect(check(`bearer ${key}`)).toBe(check(`Bearer ${key}`));
+    const none = [undefined, "", key, "Bearer", "Bearer ", `Bearer ${key}x`, `Basic ${key}`, `Bearer ${key} ${key}`];
+    expect(none.filter((header) => check(header) !== undefined)).toEqual([]);
+    expect(keyCheck([])(`Bearer ${key}`)).toBeUndefined();
+  });
+
+  test("short keys are refused by the settings, and lists are split", () => {
+    expect(parse("too-short").success).toBe(false);
+    expect(parse(`${key}, another-key-of-enough-length`).data?.WARREN_API_KEYS).toEqual([
+      key,
+      "another-key-of-enough-length",
+    ]);
+    expect(parse("").data?.WARREN_API_KEYS).toEqual([]);
+  });
+
+  test("without a key everything is 401, also what does not exist; the description is open", async () => {
+    for (const url of ["/api/v1/things", "/api/v1/nothing", "/"]) {
+      const answer = await api().inject({ url });
+      expect([url, answer.statusCode, answer.json().code]).toEqual([url, 401, "API_KEY_INVALID"]);
+      expect(answer.headers["www-authenticate"]).toContain("Bearer");
+    }
+    expect((await api().inject({ url: "/api/v1/openapi.json" })).json().openapi).toBe("3.1.0");
+  });
+});
+
+describe("calls", () => {
+  test("get defaults, coerced queries and cursors", async () => {
+    expect((await call("GET", "/api/v1/things")).body.items[0]).toEqual({ name: "after undefined", size: 50 });
+    const answer = await call("GET", `/api/v1/things?limit=7&cursor=${writeCursor("b")}`);
+    expect(answer.body.items[0]).toEqual({ name: "after b", size: 7 });
+  });
+
+  test("answers hold what the schema names and nothing else", async () => {
+    const answer = await call("POST", "/api/v1/things", { name: "box" });
+    expect(answer.status).toBe(201);
+    expect(answer.body).toEqual({ name: "box", size: 1 });
+    expect(answer.headers["x-caller"]).toMatch(/^[0-9a-f]{8}$/);
+    expect(answer.headers["x-correlation-id"]).toBe("id-1");
+    expect(await call("DELETE", "/api/v1/things/box")).toMatchObject({ status: 204, body: undefined });
+  });
+
+  test.for([
+    ["an unknown query", "GET", "/api/v1/things?limt=1", undefined, 400, "API_REQUEST_INVALID"],
+    ["a limit of 0", "GET", "/api/v1/things?limit=0", undefined, 400, "API_REQUEST_INVALID"],
+    ["a cursor of somebody else", "GET", "/api/v1/things?cursor=%21", undefined, 400, "API_CURSOR_INVALID"],
+    ["no body", "POST", "/api/v1/things", undefined, 400, "API_REQUEST_INVALID"],
+    ["a body that is no JSON", "POST", "/api/v1/things", "{", 400, "HTTP_BAD_REQUEST"],
+    ["a body that would poison", "POST", "/api/v1/things", '{"__proto__":{}}', 400, "HTTP_BAD_REQUEST"],
+    ["a body too large", "POST", "/api/v1/things", `"${"x".repeat(1_048_576)}"`, 413, "API_BODY_TOO_LARGE"],
+    ["a wrong path parameter", "DELETE", "/api/v1/things/BOX", undefined, 400, "API_REQUEST_INVALID"],
+    ["a path that is not there", "GET", "/api/v1/thing", undefined, 404, "HTTP_NOT_FOUND"],
+    ["a method that is not there", "PUT", "/api/v1/things", undefined, 405, "API_METHOD_NOT_ALLOWED"],
+    ["an error that the route declares", "POST", "/api/v1/things", { name: "taken" }, 409, "WEBHOOK_SOURCE_UNKNOWN"],
+    ["a database that is away", "POST", "/api/v1/things", { name: "away" }, 503, "LEDGER_UNAVAILABLE"],
+    ["a crash", "POST", "/api/v1/things", { name: "crash" }, 500, "INTERNAL"],
+  ] as const)("%s is a problem document", async ([, method, url, payload, status, code]) => {
+    const answer = await call(method, url, payload);
+    expect(answer.headers["content-type"]).toMatch(/^application\/problem\+json\b/);
+    expect(problem.parse(answer.body)).toMatchObject({ status, code, correlationId: "id-1" });
+    expect(answer.status).toBe(status);
+    expect(JSON.stringify(answer.body)).not.toContain("with a secret");
+  });
+
+  test("405 names the methods, 503 when to come again", async () => {
+    expect((await call("PUT", "/api/v1/things")).headers["allow"]).toBe("GET, POST");
+    expect((await call("POST", "/api/v1/things", { name: "away" })).headers["retry-after"]).toBe("1");
+  });
+
+  test("every wrong place is named at once", async () => {
+    const { body } = await call("POST", "/api/v1/things", { name: 1, size: "big" });
+    expect(problem.parse(body).errors?.map(({ path }) => path)).toEqual(["body.name", "body.size"]);
+  });
+});
+
+test("the description has each route with its schemas, answers and errors, and no dangling reference", () => {
+  const text = JSON.stringify(openApiOf(routes, "1"));
+  const document = JSON.parse(text);
+  const create = document.paths["/api/v1/things"].post;
+  // what is sent may leave the size out, what is answered never does
+  expect(create.requestBody.content["application/json"].schema).toEqual({ $ref: "#/components/schemas/ThingInput" });
+  expect(create.responses["201"].content["application/json"].schema).toEqual({ $ref: "#/components/schemas/Thing" });
+  expect(document.components.schemas.Thing.required).toEqual(["name", "size"]);
+  expect(document.components.schemas.ThingInput.required).toEqual(["name"]);
+  for (const status of ["201", "400", "401", "409", "413", "500", "503"]) {
+    expect(create.responses).toHaveProperty(status);
+  }
+  expect(create.responses["409"].content["application/problem+json"].schema.$ref).toBe("#/components/schemas/Problem");
+  const [limit] = document.paths["/api/v1/things"].get.parameters;
+  expect(limit).toMatchObject({ name: "limit", in: "query", required: false, schema: { default: 50, maximum: 200 } });
+  expect(document.paths["/api/v1/things/{name}"].delete.parameters[0]).toMatchObject({ in: "path", required: true });
+  for (const [, name = ""] of text.matchAll(/"#\/components\/schemas\/([^"]+)"/g)) {
+    expect(document.components.schemas).toHaveProperty(name);
+  }
+  expect(text).not.toContain("$defs");
+});

@@ -1,0 +1,25 @@
+import type { CodeEntries } from "./entry.ts";
+
+/** Codes of the management API, whatever its area. */
+export const apiCodes = {
+  API_KEY_INVALID: {
+    meaning: "The call to the management API carries no key, or one that is not known.",
+    fix: "Send `Authorization: Bearer <key>` with one of the keys in WARREN_API_KEYS.",
+  },
+  API_REQUEST_INVALID: {
+    meaning: "The path, query or body of the call is not what the management API takes.",
+    fix: "The answer's `errors` name each place and what was expected there; /api/v1/openapi.json describes it all.",
+  },
+  API_CURSOR_INVALID: {
+    meaning: "The cursor is not one that this list has given.",
+    fix: "Pass `nextCursor` of the page before as it is, or start again without a cursor.",
+  },
+  API_METHOD_NOT_ALLOWED: {
+    meaning: "The management API has this path, but not for this method.",
+    fix: "The Allow header names the methods; /api/v1/openapi.json describes them.",
+  },
+  API_BODY_TOO_LARGE: {
+    meaning: "The body of the call is larger than the management API takes.",
+    fix: "Send less in one call; the detail names the limit in bytes.",
+  },
+} as const satisfies CodeEntries;
