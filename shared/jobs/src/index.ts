@@ -16,6 +16,7 @@ export {
 export type { Bulk, BulkOptions } from "./control/bulk.ts";
 export { type Control, type ControlOptions, createControl, type JobDetail } from "./control/control.ts";
 export { hintCancels } from "./control/control-channel.ts";
+export type { FlowControl } from "./control/flows.ts";
 export type {
   CancelOptions,
   DiscardOptions,

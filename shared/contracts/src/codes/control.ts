@@ -24,7 +24,7 @@ export const controlCodes = {
   },
   JOB_IN_FLOW: {
     meaning: "The job belongs to a flow, whose other jobs depend on its end.",
-    fix: "Retry the flow, or its failed nodes, with `flows.retry`.",
+    fix: "Retry it without options, or retry the flow or its failed nodes with `control.flows.retry`.",
   },
   JOB_KEY_TAKEN: {
     meaning: "Another job of the same work holds the unique key of this one.",

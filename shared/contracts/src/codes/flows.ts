@@ -38,6 +38,10 @@ export const flowsCodes = {
     meaning: "Jobs cannot be added to this flow: it has ended, it is stopping, or it does not exist.",
     fix: "Nothing; the flow failed or was cancelled meanwhile. Start another flow for work that must be done all the same.",
   },
+  FLOW_NOT_FOUND: {
+    meaning: "There is no flow of this id.",
+    fix: "Check the id (`warren flow list`); a removed flow is gone with its jobs.",
+  },
   FLOW_NOT_RETRIABLE: {
     meaning: "The flow cannot be retried as it stands: it is under way, has succeeded, or its steps were undone.",
     fix: "Wait for it to end; start a new flow where its steps were undone.",

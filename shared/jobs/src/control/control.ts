@@ -21,6 +21,7 @@ import type { Payloads } from "../payloads/seal.ts";
 import { viewJob } from "../payloads/view.ts";
 import { type Bulk, createBulk } from "./bulk.ts";
 import { hintCancels, sendHint } from "./control-channel.ts";
+import { createFlowControl, type FlowControl } from "./flows.ts";
 import { assertDone, assertRetried } from "./refusals.ts";
 import {
   type CancelOptions,
@@ -62,8 +63,10 @@ export interface Control extends AsyncDisposable {
    */
   cancel(id: string, options: CancelOptions): Promise<CancelAnswer>;
   /**
-   * Runs a dead or cancelled job again, under its id, with its errors so far and its attempts anew.
+   * Runs a dead or cancelled job again, under its id, with its errors so far and its attempts anew. One that belongs to a flow runs again
+   * with what depends on it, and takes no options (`JOB_IN_FLOW`).
    * @throws JobError `JOB_NOT_FOUND`, `JOB_UNFINISHED`, `JOB_HAS_SUCCEEDED`, `JOB_DISCARDED`, `JOB_IN_FLOW`, `JOB_KEY_TAKEN`.
+   * @throws FlowError `FLOW_NOT_RETRIABLE`, `FLOW_HISTORY_GONE`.
    * @throws JobDataError when the new payload does not fit the definition; JobOptionError.
    */
   retry<Definition extends JobDefinition>(id: string, options?: RetryOptions<Definition>): Promise<void>;
@@ -76,6 +79,8 @@ export interface Control extends AsyncDisposable {
   restore(id: string, options: DiscardOptions): Promise<void>;
   /** Cancels, retries, discards or restores many jobs. */
   readonly bulk: Bulk;
+  /** Cancels and retries flows. */
+  readonly flows: FlowControl;
 
   /** Everything about one job but its lines: its record, in plain where `payloads` can open it, and its progress. `undefined`: unknown. */
   job(id: string): Promise<JobDetail | undefined>;
@@ -109,6 +114,7 @@ export function createControl({ ledger, session, payloads = {}, log }: ControlOp
   const watching =
     session && createWatching({ ledger, session, log, hint: () => sendHint(publisher, { watch: true }, log) });
   const waiting = createWaiting(ledger, watching, payloads);
+  const flows = createFlowControl({ ledger, publisher, log });
 
   return {
     async cancel(given, options) {
@@ -127,7 +133,10 @@ export function createControl({ ledger, session, payloads = {}, log }: ControlOp
         ...(attempts === undefined ? {} : { attempts }),
         ...(edit === undefined ? {} : { payload: await edited(await ledger.findJob(id), edit, payloads) }),
       };
-      assertRetried(await ledger.control.retry([id], order, tx));
+      const answers = await ledger.control.retry([id], order, tx);
+      const isPlain = attempts === undefined && edit === undefined && tx === undefined;
+      if (answers[0]?.kind === "in_flow" && isPlain && (await flows.retryJob(id))) return;
+      assertRetried(answers);
     },
     async discard(given, options) {
       const id = jobId("discard", given);
@@ -140,6 +149,7 @@ export function createControl({ ledger, session, payloads = {}, log }: ControlOp
       assertDone("restore", await ledger.control.restore([id], by));
     },
     bulk: createBulk(ledger),
+    flows,
     async job(given) {
       const id = jobId("job", given);
       const [job, progress] = await Promise.all([ledger.findJob(id), ledger.control.progress.get(id)]);

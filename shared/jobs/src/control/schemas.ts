@@ -27,6 +27,18 @@ export interface DiscardOptions {
   readonly by: string;
 }
 
+export interface FlowCancelOptions {
+  /** Why, up to 500 characters; kept with the flow. */
+  readonly reason: string;
+  /** Who: a person, a service. Up to 200 characters. */
+  readonly by: string;
+}
+
+export interface FlowRetryOptions {
+  /** Names of failed nodes, 1 to 10,000. Default: all that failed. */
+  readonly nodes?: readonly string[];
+}
+
 /** Text that Postgres can store. */
 const text = (most: number) =>
   z
@@ -41,6 +53,8 @@ const tx = z
   .optional();
 
 export const cancelOptions = z.strictObject({ reason, by, tx });
+export const flowCancelOptions = z.strictObject({ reason, by });
+export const flowRetryOptions = z.strictObject({ nodes: z.array(text(200)).min(1).max(10_000).optional() });
 export const retryOptions = z.strictObject({
   attempts: count.optional(),
   edit: z
