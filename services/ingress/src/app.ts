@@ -6,6 +6,7 @@ import type { FastifyInstance } from "fastify";
 import { clientAddressOf } from "./address/client-address.ts";
 import { apiRoutes } from "./api/routes.ts";
 import { createApi } from "./api/server.ts";
+import { type ConnectionLimits, createConnections, defaultConnectionLimits } from "./http/connections.ts";
 import { createServer } from "./http/server.ts";
 import { registerWebhooks } from "./http/webhooks.ts";
 import { createIntake } from "./intake/intake.ts";
@@ -26,6 +27,7 @@ export interface IngressOptions {
   readonly metrics: Metrics;
   readonly tracing: Tracing;
   readonly rejectionLimits?: RejectionLimits;
+  readonly connectionLimits?: ConnectionLimits;
   /** How long the store may keep a sender waiting. Default 10 s. */
   readonly storeDeadlineMs?: number;
   readonly now?: () => number;
@@ -56,7 +58,13 @@ export function createIngress(options: IngressOptions): Ingress {
     now,
   });
   const intake = createIntake({ store, routes: createRoutes({ notify: options.notify }), log, now });
-  const { app, isClosing } = createServer(log);
+  const connections = createConnections({
+    limits: options.connectionLimits ?? defaultConnectionLimits,
+    trustedProxies: options.trustedProxies,
+    log,
+    metrics,
+  });
+  const { app, isClosing } = createServer({ connections, log });
   registerWebhooks(app, {
     sources,
     intake,

@@ -1,6 +1,7 @@
 import { emailAddress } from "@warren/contracts";
 import { z } from "zod";
 import { addressList } from "./address/address-list.ts";
+import { defaultConnectionLimits } from "./http/connections.ts";
 
 const mebibyte = 1_048_576;
 
@@ -48,7 +49,10 @@ export const ingressConfig = z.object({
     .default("")
     .transform(listed)
     .refine(areAddresses)
-    .describe("addresses and networks of proxies whose X-Forwarded-For is believed, such as 10.0.0.0/8,fd00::/8"),
+    .refine((entries) => !entries.some((entry) => /\/0+$/.test(entry)))
+    .describe(
+      "addresses and networks of proxies whose X-Forwarded-For is believed, such as 10.0.0.0/8,fd00::/8; never all addresses (/0), or every sender could name itself",
+    ),
   WARREN_NOTIFY_EMAIL: emailAddress
     .optional()
     .describe("the address that is told of webhooks, such as anna@example.com"),
@@ -65,6 +69,20 @@ export const ingressConfig = z.object({
     .max(100_000)
     .default(1_000)
     .describe("how many webhooks are handled at once, more are answered 503, 1 to 100000"),
+  WARREN_MAX_CONNECTIONS: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(1_000_000)
+    .default(defaultConnectionLimits.total)
+    .describe("how many connections are held at once, more are closed, 1 to 1000000"),
+  WARREN_MAX_CONNECTIONS_PER_ADDRESS: z.coerce
+    .number()
+    .int()
+    .min(1)
+    .max(1_000_000)
+    .default(defaultConnectionLimits.perAddress)
+    .describe("how many of them from one address (of IPv6: one /64) that is no trusted proxy, 1 to 1000000"),
   WARREN_MAX_BUFFERED_BYTES: z.coerce
     .number()
     .int()

@@ -41,6 +41,10 @@ await runService({
       notify: email === undefined ? undefined : { id: "operator", email, locale },
       maxInFlight: config.WARREN_MAX_IN_FLIGHT,
       maxBufferedBytes: config.WARREN_MAX_BUFFERED_BYTES,
+      connectionLimits: {
+        total: config.WARREN_MAX_CONNECTIONS,
+        perAddress: config.WARREN_MAX_CONNECTIONS_PER_ADDRESS,
+      },
       log,
       metrics,
       tracing,

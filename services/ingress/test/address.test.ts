@@ -1,6 +1,7 @@
 import { describe, expect, test } from "vitest";
 import { addressList, inAddressList, plainAddress } from "../src/address/address-list.ts";
 import { clientAddressOf } from "../src/address/client-address.ts";
+import { ingressConfig } from "../src/config.ts";
 
 describe("an address is read", () => {
   test.for([
@@ -40,6 +41,19 @@ describe("a list of addresses", () => {
       expect(() => addressList([entry])).toThrow(RangeError);
     },
   );
+});
+
+describe("trusted proxies", () => {
+  const settings = (proxies: string) => ingressConfig.safeParse({ WARREN_TRUSTED_PROXIES: proxies });
+
+  test("are none unless they are named", () => {
+    expect(ingressConfig.parse({}).WARREN_TRUSTED_PROXIES).toEqual([]);
+    expect(settings("10.0.0.0/8, ::1").data?.WARREN_TRUSTED_PROXIES).toEqual(["10.0.0.0/8", "::1"]);
+  });
+
+  test.for(["0.0.0.0/0", "::/0", "10.0.0.0/8,::/00", "everybody"])("are never %s", (proxies) => {
+    expect(settings(proxies).success).toBe(false);
+  });
 });
 
 describe("the sender's address", () => {

@@ -63,27 +63,33 @@ describe("while the database is away", () => {
 
 describe("under overload", () => {
   test("a request more than may be in flight is answered 503 at once, and taken again when there is room", async () => {
-    await using world = await createWorld();
+    await using world = await createWorld({ leaks: "ignore" });
     await prepare(world);
-    await using running = await startIngress(world, { maxInFlight: 1 });
+    await using proxy = await proxyTo(world);
+    const databaseUrl = proxy.through(world.databaseUrl);
+    await using running = await startIngress(world, { maxInFlight: 1, databaseUrl, storeDeadlineMs: 1_000 });
+    // one whose body is still to come is not in flight
     const slow = connect(running.port, "127.0.0.1");
     await once(slow, "connect");
     const arrived = once(running.ingress.app.server, "request");
     slow.write(headOf("slow"));
     await arrived;
+    expect((await post(running, "github", githubHeaders("{}", "d-0"), "{}")).status).toBe(202);
 
-    const refused = await post(running, "github", githubHeaders("{}", "d-1"), "{}");
-    expect([refused.status, refused.body["code"], refused.headers.get("retry-after")]).toEqual([
-      503,
-      "WEBHOOK_OVERLOADED",
-      "1",
-    ]);
+    proxy.blackhole();
+    const answers = await Promise.all(
+      ["d-1", "d-2"].map((delivery) => post(running, "github", githubHeaders("{}", delivery), "{}")),
+    );
+    const told = answers.map(({ body, headers }) => [body["code"], headers.get("retry-after")]);
+    expect(told).toContainEqual(["WEBHOOK_OVERLOADED", "1"]);
+    expect(told).toContainEqual(["WEBHOOK_STORE_UNAVAILABLE", "5"]);
 
+    await proxy.heal();
+    await waitFor(async () => (await post(running, "github", githubHeaders("{}", "d-1"), "{}")).status === 202);
     const answer = once(slow, "data");
     slow.write("{}");
     expect(String((await answer)[0])).toMatch(/^HTTP\/1\.1 202 /);
     slow.destroy();
-    expect((await post(running, "github", githubHeaders("{}", "d-1"), "{}")).status).toBe(202);
   });
 
   test("bodies take no more memory together than they may, and give it back", async () => {

@@ -207,7 +207,7 @@ test("a flood of forgeries is counted in full, kept up to the limit, and does no
   await using own = await createWorld();
   await prepare(own);
   await using flooded = await startIngress(own, {
-    rejectionLimits: { perMinute: 20, bytesPerMinute: 1_000_000, waiting: 500 },
+    rejectionLimits: { perMinute: 20, bytesPerMinute: 1_000_000, waiting: 500, waitingBytes: 1_000_000 },
   });
   const forgeries = Array.from({ length: 300 }, (_, at) =>
     post(flooded, "github", githubHeaders("{}", `f-${at}`, "wrong"), "{}"),

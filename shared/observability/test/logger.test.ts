@@ -55,6 +55,16 @@ describe("a log line", () => {
     ["cookies", { headers: { cookie: "HIDE", "set-cookie": ["HIDE"] } }],
     ["credentials in a URL", { url: "amqp://HIDE:HIDE@broker/vhost" }],
     ["a bearer token in a text", { note: "sent Bearer HIDEHIDEHIDE" }],
+    ["a secret parameter of an address", { url: "https://x.example/hook?a=1&api_key=HIDE", path: "/x?token=HIDE&b=2" }],
+    ["Trello's key and token", { note: "GET https://api.trello.com/1/tokens?key=HIDE&token=HIDE failed" }],
+    ["a signature in an address", { at: "/hooks?X-Amz-Signature=HIDE&sig=HIDE;sign=HIDE" }],
+    ["a token in a path of the Bot API", { url: "https://api.telegram.org/bot123456789:HIDEHIDEHIDE/getMe" }],
+    ["a secret that is known by its start", { note: "whsec_HIDEHIDE and sk_live_HIDEHIDE, xoxb-HIDEHIDE" }],
+    [
+      "signature headers that do not say so",
+      { headers: { "x-shopify-hmac-sha256": "HIDE", "x-trello-webhook": "HIDE" } },
+    ],
+    ["raw headers", { rawHeaders: ["Authorization", "HIDE"] }],
     ["bytes", { chunk: Buffer.from("HIDE") }],
   ])("never shows %s", ([, fields]) => {
     const { log, lines } = capture();
@@ -130,6 +140,32 @@ describe("a log line", () => {
 });
 
 test("scrub leaves innocent texts alone", () => {
-  for (const text of ["https://example.com/a@b", "12:30 basic", "mail to a@b.c", "amqp://broker:5672/x"])
-    expect(scrub(text)).toBe(text);
+  const innocent = ["https://example.com/a@b", "12:30 basic", "mail to a@b.c", "amqp://broker:5672/x"];
+  const parameters = ["/jobs?queue=mail&limit=10", "is this it? a=b", "/x?keyboard=1&monkey=2&monetary=3"];
+  for (const text of [...innocent, ...parameters]) expect(scrub(text)).toBe(text);
+});
+
+test("scrub judges a megabyte of any of its own separators within a second", () => {
+  const fillers = [
+    "a",
+    "a:",
+    "a://",
+    "://:",
+    "?",
+    "?a",
+    "?a=",
+    "&key",
+    "bearer ",
+    "bearer  ",
+    "whsec_",
+    "SG.",
+    "bot1",
+    "bot123456:",
+  ];
+  for (const filler of fillers) {
+    const text = filler.repeat(Math.ceil(1_048_576 / filler.length));
+    const before = process.cpuUsage();
+    scrub(text);
+    expect(process.cpuUsage(before).user, filler).toBeLessThan(1_000_000);
+  }
 });

@@ -16,6 +16,44 @@ export interface BufferBudget {
 
 const empty = Buffer.alloc(0);
 
+/** Pieces smaller than this are copied together: a Buffer of its own costs hundreds of bytes, also for a chunk of one. */
+const smallBytes = 2_048;
+const gatheredBytes = 4_096;
+
+/** The pieces of a body, in memory that is bounded by its bytes however finely it was chunked. */
+class Pieces {
+  readonly #whole: Buffer[] = [];
+  #gathering: Buffer | undefined;
+  #gathered = 0;
+
+  add(piece: Buffer): void {
+    // nearly every body is one piece, which is taken as it is
+    if (piece.length >= smallBytes || (this.#whole.length === 0 && this.#gathering === undefined)) {
+      this.#flush();
+      this.#whole.push(piece);
+      return;
+    }
+    if (this.#gathering === undefined || this.#gathering.length - this.#gathered < piece.length) {
+      this.#flush();
+      this.#gathering = Buffer.allocUnsafeSlow(gatheredBytes);
+    }
+    this.#gathered += piece.copy(this.#gathering, this.#gathered);
+  }
+
+  join(bytes: number): Buffer {
+    this.#flush();
+    const [only] = this.#whole;
+    if (only === undefined) return empty;
+    return this.#whole.length === 1 ? only : Buffer.concat(this.#whole, bytes);
+  }
+
+  #flush(): void {
+    if (this.#gathering !== undefined) this.#whole.push(this.#gathering.subarray(0, this.#gathered));
+    this.#gathering = undefined;
+    this.#gathered = 0;
+  }
+}
+
 /** The announced length of a body; 0 when it is chunked or not announced. Node's parser has checked the header's form. */
 export function announcedBytes(request: IncomingMessage): number {
   const header = request.headers["content-length"];
@@ -32,7 +70,7 @@ export function readBody(request: IncomingMessage, maxBytes: number, budget: Buf
   if (budget.usedBytes + announced > budget.maxBytes) return Promise.resolve({ kind: "no-room" });
 
   return new Promise((resolve) => {
-    const chunks: Buffer[] = [];
+    const pieces = new Pieces();
     let received = 0;
 
     const finish = (reading: Reading) => {
@@ -45,15 +83,9 @@ export function readBody(request: IncomingMessage, maxBytes: number, budget: Buf
       budget.usedBytes += chunk.length;
       if (received > maxBytes) finish({ kind: "too-large", receivedBytes: received });
       else if (budget.usedBytes > budget.maxBytes) finish({ kind: "no-room" });
-      else chunks.push(chunk);
+      else pieces.add(chunk);
     };
-    const onEnd = () => {
-      const [only] = chunks;
-      finish({
-        kind: "whole",
-        body: only === undefined ? empty : chunks.length === 1 ? only : Buffer.concat(chunks, received),
-      });
-    };
+    const onEnd = () => finish({ kind: "whole", body: pieces.join(received) });
     const onClose = () => finish({ kind: "incomplete", receivedBytes: received });
     request.on("data", onData).on("end", onEnd).on("close", onClose).on("error", onClose);
   });

@@ -3,45 +3,82 @@ import type { Socket } from "node:net";
 import { type ErrorCode, errorCatalogue, problemContentType } from "@warren/contracts";
 import type { Logger } from "@warren/observability";
 import Fastify, { type ConnectionError, type FastifyError, type FastifyInstance } from "fastify";
+import type { Connections } from "./connections.ts";
+import { framingFault, pathOf } from "./framing.ts";
+import { afterOwedAnswer } from "./owed.ts";
 import { sendProblem } from "./problem.ts";
 
 /** How long a request may take to arrive as a whole, headers and body: bounds senders that trickle. */
 const requestTimeoutMs = 30_000;
+/** How long its headers alone may take. */
+const headersTimeoutMs = 15_000;
+/** How often both are looked at; so late they may be. */
+const timeoutsCheckedMs = 5_000;
+/** How long nothing may move on a connection, as when its sender takes no answers: longer than any work on a request. */
+const silenceTimeoutMs = 90_000;
 /** Longer than load balancers keep theirs (60 s), so that they never send into a connection that we are closing. */
 const keepAliveTimeoutMs = 72_000;
+/** All header lines of a request, and its target. */
+const maxHeaderBytes = 16_384;
 
 export interface Server {
   readonly app: FastifyInstance;
   readonly isClosing: () => boolean;
 }
 
+export interface ServerOptions {
+  readonly connections: Connections;
+  readonly log: Logger;
+}
+
 /** A server that leaves bodies alone, logs no request, and answers every error with a problem document. */
-export function createServer(log: Logger): Server {
+export function createServer({ connections, log }: ServerOptions): Server {
   let closing = false;
   const app = Fastify({
     logger: false,
+    http: {
+      maxHeaderSize: maxHeaderBytes,
+      headersTimeout: headersTimeoutMs,
+      connectionsCheckingInterval: timeoutsCheckedMs,
+      insecureHTTPParser: false,
+    },
     requestTimeout: requestTimeoutMs,
+    connectionTimeout: silenceTimeoutMs,
     keepAliveTimeout: keepAliveTimeoutMs,
     // while we close, what comes on open connections is still served, and its connection closed with the answer
     return503OnClosing: false,
     forceCloseConnections: "idle",
     requestIdHeader: false,
     exposeHeadRoutes: false,
-    clientErrorHandler: answerClientError,
-    frameworkErrors: (error, _request, reply) => {
-      void sendProblem(reply, error.statusCode ?? 400, "HTTP_BAD_REQUEST", { detail: error.message });
+    rewriteUrl: ({ url }) => pathOf(url),
+    clientErrorHandler: (error, socket) => {
+      // requests that came whole in the same packet are noted as such a little later
+      setImmediate(() => afterOwedAnswer(socket, () => answerClientError(error, socket)));
+    },
+    frameworkErrors: (_error, _request, reply) => {
+      // the message quotes the address, which may hold a secret
+      void sendProblem(reply, 400, "HTTP_BAD_REQUEST", { detail: "the path is not valid" });
     },
   });
-  const connections = new Set<Socket>();
-  app.server.on("connection", (socket) => {
-    connections.add(socket);
-    socket.once("close", () => connections.delete(socket));
-  });
+  // a sender that has said all and closed its half still waits for its answer
+  Object.assign(app.server, { httpAllowHalfOpen: true });
+  // Node leaves out headers beyond its limit without a word; `framingFault` refuses them
+  app.server.maxHeadersCount = 0;
+  app.server.on("connection", (socket) => connections.admit(socket));
   app.addHook("preClose", (done) => {
     closing = true;
-    // Node closes connections that are idle after a request, and would wait for those that never sent one
-    for (const socket of connections) if (socket.bytesRead === 0) socket.destroy();
+    connections.closeSilent();
     done();
+  });
+  app.addHook("onRequest", (request, reply, done) => {
+    const fault = framingFault(request.raw);
+    if (fault === undefined) {
+      done();
+      return;
+    }
+    // where its end lies is uncertain: nothing after it is read
+    reply.header("connection", "close");
+    void sendProblem(reply, fault.status, "HTTP_BAD_REQUEST", { detail: fault.detail });
   });
   app.removeAllContentTypeParsers();
   app.addContentTypeParser("*", (_request, _payload, done) => {

@@ -9,6 +9,7 @@ import type { Source, Sources } from "../sources/source.ts";
 import { answerFailed, answerOverloaded, answerRejected, answerTaken } from "./answers.ts";
 import { announcedBytes, type BufferBudget, discardBody, readBody } from "./body.ts";
 import { correlationOf } from "./correlation.ts";
+import { oweAnswer } from "./owed.ts";
 
 export interface WebhooksOptions {
   readonly sources: Sources;
@@ -19,7 +20,7 @@ export interface WebhooksOptions {
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly tracing: Tracing;
-  /** Requests handled at once; more are answered 503. */
+  /** Requests that have come whole and are handled at once; more are answered 503. */
   readonly maxInFlight: number;
   /** Bytes of bodies held at once; more are answered 503. */
   readonly maxBufferedBytes: number;
@@ -73,37 +74,37 @@ export function registerWebhooks(app: FastifyInstance, options: WebhooksOptions)
     }
     if (inFlight >= maxInFlight) return overloaded(request, reply, source, correlationId);
 
+    const reading = await readBody(request.raw, source.maxBodyBytes, budget);
+    if (reading.kind === "no-room") return overloaded(request, reply, source, correlationId);
+    const known = { id, correlationId, source };
+    if (reading.kind !== "whole") {
+      const cause = reading.kind === "too-large" ? "body_too_large" : "body_incomplete";
+      discardBody(request.raw);
+      return reject(request, reply, { ...known, cause, body: undefined, bodyBytes: reading.receivedBytes });
+    }
+    oweAnswer(request.raw.socket, reply.raw);
+    const { body } = reading;
+    // bodies that trickle in count only now, else slow senders could keep out all others
     inFlight += 1;
     try {
-      const reading = await readBody(request.raw, source.maxBodyBytes, budget);
-      if (reading.kind === "no-room") return overloaded(request, reply, source, correlationId);
-      const known = { id, correlationId, source };
-      if (reading.kind !== "whole") {
-        const cause = reading.kind === "too-large" ? "body_too_large" : "body_incomplete";
-        discardBody(request.raw);
-        return reject(request, reply, { ...known, cause, body: undefined, bodyBytes: reading.receivedBytes });
+      if (inFlight > maxInFlight) return overloaded(request, reply, source, correlationId);
+      const cause = unsupported(request, source);
+      if (cause === "method_not_allowed") reply.header("allow", source.methods.join(", "));
+      if (cause !== undefined) return reject(request, reply, { ...known, cause, body, bodyBytes: body.length });
+      const outcome = await traced(request, { id, correlationId, source, body });
+      if (outcome.kind === "rejected") {
+        return reject(request, reply, { ...known, cause: outcome.cause, body, bodyBytes: body.length });
       }
-      const { body } = reading;
-      try {
-        const cause = unsupported(request, source);
-        if (cause === "method_not_allowed") reply.header("allow", source.methods.join(", "));
-        if (cause !== undefined) return reject(request, reply, { ...known, cause, body, bodyBytes: body.length });
-        const outcome = await traced(request, { id, correlationId, source, body });
-        if (outcome.kind === "rejected") {
-          return reject(request, reply, { ...known, cause: outcome.cause, body, bodyBytes: body.length });
-        }
-        requests.inc({ source: source.name, outcome: outcome.kind });
-        if (outcome.kind === "failed") return answerFailed(reply, outcome.why, correlationId);
-        ackSeconds.observe({ source: source.name }, (performance.now() - startedAt) / 1000);
-        if (isClosing()) reply.header("connection", "close");
-        if (outcome.kind === "challenge") {
-          record(request, { ...known, eventType: outcome.eventType, body, bodyBytes: body.length });
-        }
-        return answerTaken(reply, outcome, { ack: source.ack, id, correlationId });
-      } finally {
-        budget.usedBytes -= body.length;
+      requests.inc({ source: source.name, outcome: outcome.kind });
+      if (outcome.kind === "failed") return answerFailed(reply, outcome.why, correlationId);
+      ackSeconds.observe({ source: source.name }, (performance.now() - startedAt) / 1000);
+      if (isClosing()) reply.header("connection", "close");
+      if (outcome.kind === "challenge") {
+        record(request, { ...known, eventType: outcome.eventType, body, bodyBytes: body.length });
       }
+      return answerTaken(reply, outcome, { ack: source.ack, id, correlationId });
     } finally {
+      budget.usedBytes -= body.length;
       inFlight -= 1;
     }
   }
@@ -234,6 +235,9 @@ function askedFor({ params }: FastifyRequest): string {
 
 function unsupported({ raw }: FastifyRequest, source: Source): RejectionCause | undefined {
   if (!source.methods.some((method) => method === raw.method)) return "method_not_allowed";
+  // Node takes off the last coding only, which is chunked: what stands before it is left on the body
+  const coding = raw.headers["transfer-encoding"];
+  if (coding !== undefined && coding.toLowerCase() !== "chunked") return "encoding_unsupported";
   const encoding = raw.headers["content-encoding"];
   if (encoding !== undefined && encoding.toLowerCase() !== "identity") return "encoding_unsupported";
   return source.takesContentType(raw.headers["content-type"]) ? undefined : "content_type_unsupported";

@@ -8,9 +8,16 @@ export interface RejectionLimits {
   readonly bytesPerMinute: number;
   /** Most that wait to be written. */
   readonly waiting: number;
+  /** Most bytes of their bodies, over all sources: a database that is slow or away must not fill our memory. */
+  readonly waitingBytes: number;
 }
 
-export const defaultRejectionLimits: RejectionLimits = { perMinute: 120, bytesPerMinute: 8_388_608, waiting: 500 };
+export const defaultRejectionLimits: RejectionLimits = {
+  perMinute: 120,
+  bytesPerMinute: 8_388_608,
+  waiting: 500,
+  waitingBytes: 33_554_432,
+};
 
 export interface RejectionsOptions {
   readonly store: Pick<WebhookStore, "record">;
@@ -49,6 +56,7 @@ export function createRejections(options: RejectionsOptions): Rejections {
   });
   const buckets = new Map<string, Bucket>();
   let waiting: { readonly bucket: string; readonly request: UneventfulRequest }[] = [];
+  let waitingBytes = 0;
   let writing: Promise<void> | undefined;
 
   function admits(name: string, bytes: number): boolean {
@@ -74,16 +82,20 @@ export function createRejections(options: RejectionsOptions): Rejections {
         for (const { bucket } of batch) dropped.inc({ source: bucket });
         log.warn({ err: error, requests: batch.length }, "rejected webhooks not kept");
       }
+      for (const { request } of batch) waitingBytes -= bytesOf(request);
     }
     writing = undefined;
   }
 
   return {
     record(bucket, request) {
-      if (waiting.length >= limits.waiting || !admits(bucket, request.body?.length ?? 0)) {
+      const bytes = bytesOf(request);
+      const full = waiting.length >= limits.waiting || waitingBytes + bytes > limits.waitingBytes;
+      if (full || !admits(bucket, request.body?.length ?? 0)) {
         dropped.inc({ source: bucket });
         return;
       }
+      waitingBytes += bytes;
       waiting.push({ bucket, request });
       writing ??= write();
     },
@@ -91,4 +103,11 @@ export function createRejections(options: RejectionsOptions): Rejections {
       await writing;
     },
   };
+}
+
+/** What one request holds in memory, headers included. */
+function bytesOf({ body, rawHeaders, url }: UneventfulRequest): number {
+  let bytes = (body?.length ?? 0) + url.length;
+  for (const text of rawHeaders) bytes += text.length;
+  return bytes;
 }
