@@ -43,16 +43,16 @@ describe("a list of addresses", () => {
   );
 });
 
-describe("trusted proxies", () => {
-  const settings = (proxies: string) => ingressConfig.safeParse({ WARREN_TRUSTED_PROXIES: proxies });
+const trusting = (proxies: string) => ingressConfig.safeParse({ WARREN_TRUSTED_PROXIES: proxies });
 
+describe("trusted proxies", () => {
   test("are none unless they are named", () => {
     expect(ingressConfig.parse({}).WARREN_TRUSTED_PROXIES).toEqual([]);
-    expect(settings("10.0.0.0/8, ::1").data?.WARREN_TRUSTED_PROXIES).toEqual(["10.0.0.0/8", "::1"]);
+    expect(trusting("10.0.0.0/8, ::1").data?.WARREN_TRUSTED_PROXIES).toEqual(["10.0.0.0/8", "::1"]);
   });
 
   test.for(["0.0.0.0/0", "::/0", "10.0.0.0/8,::/00", "everybody"])("are never %s", (proxies) => {
-    expect(settings(proxies).success).toBe(false);
+    expect(trusting(proxies).success).toBe(false);
   });
 });
 

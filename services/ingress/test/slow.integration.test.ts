@@ -33,6 +33,7 @@ afterAll(async () => {
 });
 
 const port = (): number => Number(new URL(service.url).port);
+const accept = (id: string) => post(service, "github", githubHeaders("{}", id), "{}");
 const start = "POST /webhooks/github HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n";
 
 async function metric(name: string): Promise<number> {
@@ -42,7 +43,6 @@ async function metric(name: string): Promise<number> {
 }
 
 test("a thousand connections that trickle take little memory, and no webhook is refused for them", async () => {
-  const accept = (id: string) => post(service, "github", githubHeaders("{}", id), "{}");
   for (let at = 0; at < 20; at += 1) await accept(`warm-${at}`);
   const before = await metric("process_resident_memory_bytes");
   const sockets = (
@@ -65,7 +65,7 @@ test("the connections of one address are bounded, and free again when they end",
   for (const socket of sockets) socket.destroy();
   await waitFor(
     () =>
-      post(service, "github", githubHeaders("{}", "after"), "{}").then(
+      accept("after").then(
         ({ status }) => status === 202,
         () => false,
       ),
@@ -83,7 +83,7 @@ test("a body in chunks of one byte each takes the memory of its bytes", async ()
   const sockets = await openMany(port(), bodies, `${start}Transfer-Encoding: chunked\r\n\r\n`);
   const part = Buffer.from("1\r\nx\r\n".repeat(8_192));
   for (let sent = 0; sent < 500_000; sent += 8_192) {
-    await Promise.all(sockets.map((socket) => (socket.write(part) ? undefined : once(socket, "drain"))));
+    for (const socket of sockets) if (!socket.write(part)) await once(socket, "drain");
   }
   const grownMiB = ((await metric("process_resident_memory_bytes")) - before) / mebibyte;
   // as Buffers of their own they would take 500 bytes each: a gigabyte

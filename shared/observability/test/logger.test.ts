@@ -145,27 +145,24 @@ test("scrub leaves innocent texts alone", () => {
   for (const text of [...innocent, ...parameters]) expect(scrub(text)).toBe(text);
 });
 
-test("scrub judges a megabyte of any of its own separators within a second", () => {
-  const fillers = [
-    "a",
-    "a:",
-    "a://",
-    "://:",
-    "?",
-    "?a",
-    "?a=",
-    "&key",
-    "bearer ",
-    "bearer  ",
-    "whsec_",
-    "SG.",
-    "bot1",
-    "bot123456:",
-  ];
-  for (const filler of fillers) {
-    const text = filler.repeat(Math.ceil(1_048_576 / filler.length));
-    const before = process.cpuUsage();
-    scrub(text);
-    expect(process.cpuUsage(before).user, filler).toBeLessThan(1_000_000);
-  }
+test.for([
+  "a",
+  "a:",
+  "a://",
+  "://:",
+  "?",
+  "?a",
+  "?a=",
+  "&key",
+  "bearer ",
+  "bearer  ",
+  "whsec_",
+  "SG.",
+  "bot1",
+  "bot123456:",
+])("scrub judges a megabyte of %j within a second", (filler) => {
+  const text = filler.repeat(Math.ceil(1_048_576 / filler.length));
+  const before = process.cpuUsage();
+  scrub(text);
+  expect(process.cpuUsage(before).user).toBeLessThan(1_000_000);
 });
