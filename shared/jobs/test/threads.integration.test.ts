@@ -38,6 +38,16 @@ test("a TypeScript handler runs in threads: payload in, result out, and the even
   expect([threads.size, threads.has(0)]).toEqual([2, false]);
 });
 
+test("progress and notes of a thread are kept like any other's, and refused where they cannot be", async () => {
+  await threadWorker("telling");
+  const { id } = await bench.client.enqueue(work, { n: 1 });
+  const invalid = "JOB_PROGRESS_INVALID";
+  expect((await bench.until(id, "succeeded")).result).toEqual([invalid, invalid, invalid]);
+  expect(await bench.ledger.control.progress.get(id)).toMatchObject({ value: { page: 2 } });
+  const { lines } = await bench.ledger.control.progress.lines(id, { after: undefined, limit: 10 });
+  expect(lines.map(({ text }) => text)).toEqual(["first page"]);
+});
+
 describe("an abort crosses into the thread", () => {
   test("and reaches a handler that waits, which cleans up before it ends", async () => {
     await threadWorker("polite", {}, { hurried: true });

@@ -1,10 +1,9 @@
 import type { Ledger, NewLine, ProgressReport } from "@warren/ledger";
 import type { Logger } from "@warren/observability";
-import { JobDataError } from "../errors.ts";
 import type { Attempt } from "../job.ts";
-import { jsonText } from "../json.ts";
 import type { Verdict } from "../verdict.ts";
 import type { Activity } from "./activity.ts";
+import { assertNote, assertProgress } from "./said.ts";
 
 /** What handlers say about their jobs while they run: progress and lines. Written in batches, and whole before an attempt is settled. */
 export interface Records {
@@ -25,7 +24,6 @@ export interface RecordsOptions {
 
 /** How long progress and lines wait for others to share a statement. */
 const writeEveryMs = 250;
-const mostProgressBytes = 16_384;
 const mostLines = 1_000;
 const mostLineCharacters = 2_000;
 const mostBytes = 262_144;
@@ -96,15 +94,13 @@ export function createRecords({ ledger, activity, log }: RecordsOptions): Record
 
   return {
     progress(attempt, value) {
-      assertReport(attempt, value);
+      assertProgress(attempt.name, value);
       of(attempt).report = { id: attempt.id, attempt: attempt.fence, value };
       activity.progressed(attempt, value);
       soon();
     },
     note(attempt, given) {
-      if (typeof given !== "string") {
-        throw new JobDataError("JOB_PROGRESS_INVALID", `a note of ${attempt.name}: expected text, got ${typeof given}`);
-      }
+      assertNote(attempt.name, given);
       const own = of(attempt);
       if (own.isFull) return;
       const clean = given.slice(0, mostLineCharacters).replaceAll("\u0000", "\uFFFD").toWellFormed();
@@ -123,21 +119,4 @@ export function createRecords({ ledger, activity, log }: RecordsOptions): Record
     },
     dispose: () => clearTimeout(timer),
   };
-}
-
-function assertReport(attempt: Attempt, value: unknown): void {
-  const what = `progress of ${attempt.name}`;
-  let bytes = 0;
-  try {
-    bytes = Buffer.byteLength(jsonText(what, value, "JOB_RESULT_UNSERIALISABLE"));
-  } catch (error) {
-    const why = error instanceof Error ? error.message : what;
-    throw new JobDataError("JOB_PROGRESS_INVALID", why, { cause: error });
-  }
-  if (value !== undefined && bytes <= mostProgressBytes) return;
-  const got = value === undefined ? "nothing" : `${bytes} bytes`;
-  throw new JobDataError(
-    "JOB_PROGRESS_INVALID",
-    `${what}: expected JSON of at most ${mostProgressBytes} bytes, got ${got}`,
-  );
 }

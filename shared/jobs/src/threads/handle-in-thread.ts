@@ -221,9 +221,25 @@ function connect(attempt: Attempt, definitions: readonly JobDefinition[]) {
   }
 
   function received(message: FromThread): void {
-    if (message.kind === "log") attempt.log[message.level](message.fields, message.message);
-    else if (message.kind === "call") void answer(message);
-    else end();
+    switch (message.kind) {
+      case "log":
+        attempt.log[message.level](message.fields, message.message);
+        return;
+      case "call":
+        void answer(message);
+        return;
+      case "progress":
+        attempt.progress(JSON.parse(message.json));
+        return;
+      case "note":
+        attempt.note(message.text);
+        return;
+      case "end":
+        end();
+        return;
+      default:
+        message satisfies never;
+    }
   }
 
   function abort(): void {

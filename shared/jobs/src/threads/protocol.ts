@@ -56,6 +56,9 @@ export type FromThread =
       /** What the method takes beside the definition. */
       readonly given: readonly unknown[];
     }
+  /** As JSON, so that nothing crosses that the ledger cannot keep. */
+  | { readonly kind: "progress"; readonly json: string }
+  | { readonly kind: "note"; readonly text: string }
   | { readonly kind: "end" };
 
 /** To the thread, while it works. */

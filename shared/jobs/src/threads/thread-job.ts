@@ -19,6 +19,10 @@ export interface ThreadJob<Payload> extends Omit<ThreadJobFacts, "payload"> {
    */
   throwIfAborted(): void;
   readonly log: ThreadLog;
+  /** As `job.progress` in the worker. @throws JobDataError `JOB_PROGRESS_INVALID`. */
+  progress(value: unknown): void;
+  /** As `job.note` in the worker. @throws JobDataError `JOB_PROGRESS_INVALID`. */
+  note(text: string): void;
   /** As `job.enqueue`, for the definitions named in `definitions`. `tx` cannot be given. */
   enqueue<Definition extends JobDefinition>(
     definition: Definition,

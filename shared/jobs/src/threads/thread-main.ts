@@ -1,4 +1,5 @@
 import { type MessagePort, receiveMessageOnPort } from "node:worker_threads";
+import { assertNote, assertProgress } from "../control/said.ts";
 import { JobAbortedError, Snoozed } from "../errors.ts";
 import {
   type FromThread,
@@ -107,6 +108,14 @@ function connect(port: MessagePort, { job: facts }: Extract<ThreadTask, { kind: 
       controller.signal.throwIfAborted();
     },
     log: createLog(send),
+    progress(value) {
+      assertProgress(facts.name, value);
+      send({ kind: "progress", json: JSON.stringify(value) });
+    },
+    note(text) {
+      assertNote(facts.name, text);
+      send({ kind: "note", text });
+    },
     enqueue: (definition, payload, options) => ask("enqueue", definition, payload, options),
     flow: {
       resultOf: (node, definition) => ask("resultOf", definition, node),

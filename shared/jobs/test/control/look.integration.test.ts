@@ -26,6 +26,7 @@ test("progress and notes of a running job are seen from another process, and sta
   ]);
   const { id } = await bench.client.enqueue(work, {});
   await waitFor(async () => (await remote.job(id))?.progress !== undefined);
+  await waitFor(async () => (await remote.lines(id)).lines.length > 0);
   expect(await remote.job(id)).toMatchObject({ state: "running", progress: { value: { percent: 50 }, attempt: 1 } });
   expect((await remote.lines(id)).lines).toMatchObject([{ attempt: 1, line: 0, text: "half way" }]);
   resolve();
