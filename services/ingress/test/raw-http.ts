@@ -50,15 +50,19 @@ function statusesOf(text: string): readonly number[] {
     .filter((status) => status >= 200);
 }
 
+/** More at once than the server listens for are put off by the kernel, by seconds. */
+const wave = 100;
+
 /** Opens connections and says the same on each; they stay open. */
 export async function openMany(port: number, count: number, bytes: string): Promise<readonly Socket[]> {
-  return Promise.all(
-    Array.from({ length: count }, async () => {
-      const socket = connect(port, "127.0.0.1");
-      socket.on("error", () => undefined);
-      await once(socket, "connect");
-      if (bytes !== "") socket.write(bytes);
-      return socket;
-    }),
-  );
+  const sockets: Socket[] = [];
+  while (sockets.length < count) {
+    const some = Array.from({ length: Math.min(wave, count - sockets.length) }, () => connect(port, "127.0.0.1"));
+    // a paused socket does not see its end
+    for (const socket of some) socket.on("error", () => undefined).resume();
+    await Promise.all(some.map((socket) => once(socket, "connect")));
+    if (bytes !== "") for (const socket of some) socket.write(bytes);
+    sockets.push(...some);
+  }
+  return sockets;
 }

@@ -45,13 +45,11 @@ async function metric(name: string): Promise<number> {
 test("a thousand connections that trickle take little memory, and no webhook is refused for them", async () => {
   for (let at = 0; at < 20; at += 1) await accept(`warm-${at}`);
   const before = await metric("process_resident_memory_bytes");
-  const sockets = (
-    await Promise.all([
-      openMany(port(), 300, ""),
-      openMany(port(), 300, start),
-      openMany(port(), 400, `${start}Content-Length: 1000000\r\n\r\n{`),
-    ])
-  ).flat();
+  const sockets = [
+    ...(await openMany(port(), 300, "")),
+    ...(await openMany(port(), 300, start)),
+    ...(await openMany(port(), 400, `${start}Content-Length: 1000000\r\n\r\n{`)),
+  ];
   const answers = await Promise.all(Array.from({ length: 40 }, (_, at) => accept(`slow-${at}`)));
   expect(answers.map(({ status }) => status)).toEqual(answers.map(() => 202));
   const grownMiB = ((await metric("process_resident_memory_bytes")) - before) / mebibyte;
