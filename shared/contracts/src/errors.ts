@@ -8,6 +8,7 @@ import { jobsCodes } from "./codes/jobs.ts";
 import { ledgerCodes } from "./codes/ledger.ts";
 import { payloadsCodes } from "./codes/payloads.ts";
 import { platformCodes } from "./codes/platform.ts";
+import { routingCodes } from "./codes/routing.ts";
 import { schedulesCodes } from "./codes/schedules.ts";
 import { webhooksCodes } from "./codes/webhooks.ts";
 
@@ -22,6 +23,7 @@ export const errorCatalogue = {
   ...ledgerCodes,
   ...platformCodes,
   ...webhooksCodes,
+  ...routingCodes,
   ...deliveriesCodes,
   ...flowsCodes,
   ...schedulesCodes,

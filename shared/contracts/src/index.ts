@@ -5,6 +5,7 @@ export { type DeadJob, deadJob, deadJobType, deadJobTypes } from "./dead-job.ts"
 export { type ErrorCode, errorCatalogue, WarrenError, type WarrenErrorOptions } from "./errors.ts";
 export { type EventHeaders, eventHeaders, eventPattern, eventType } from "./event-message.ts";
 export { type JobMessage, jobMessage, maxJobsPerMessage } from "./job-message.ts";
+export { type JsonPathStep, jsonPath, parseJsonPath } from "./json-path.ts";
 export { type Money, money, moneyFromStripe, sameMoney } from "./money.ts";
 export {
   emailAddress,
@@ -52,3 +53,19 @@ export {
   webhookReceipt,
   webhookStatus,
 } from "./webhooks.ts";
+export {
+  type NewRule,
+  newRule,
+  type Rule,
+  type RuleChange,
+  type RuleCondition,
+  type RuleTarget,
+  type RuleTransform,
+  rule,
+  ruleChange,
+  ruleCondition,
+  ruleName,
+  ruleTarget,
+  ruleTransform,
+  typePattern,
+} from "./routing-api.ts";

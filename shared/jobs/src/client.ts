@@ -13,7 +13,7 @@ import { z } from "zod";
 import { type Announced, createAnnouncer } from "./announcer.ts";
 import type { JobDefinition, PayloadOf } from "./define.ts";
 import { JobOptionError } from "./errors.ts";
-import { createPublish, type Publish } from "./events/publish.ts";
+import { createPublish, defaultEventBytes, type Publish } from "./events/publish.ts";
 import { createFlowStarter, type FlowStarter } from "./flows/start.ts";
 import { jsonText, misfit } from "./json.ts";
 import { durationMs, parseOptions } from "./options.ts";
@@ -151,7 +151,6 @@ const defaultBundleSize = 50;
 const defaultPendingMessages = 20_000;
 /** About 150 bytes each where every job travels alone, and 65 in bundles: a full backlog is 75 MB at most. */
 const defaultBacklogJobs = 500_000;
-const defaultEventBytes = 1_048_576;
 const noOptions: z.output<typeof enqueueOptions> = {};
 
 /** Opens a client: the side of Warren that adds jobs. */

@@ -53,7 +53,13 @@ export {
   matchesPattern,
 } from "./events/define.ts";
 export type { Event, EventOf } from "./events/event.ts";
-export type { Publish, Published, PublishOptions } from "./events/publish.ts";
+export {
+  type ComposeParts,
+  type Publish,
+  type Published,
+  type PublishOptions,
+  prepareEvent,
+} from "./events/publish.ts";
 export {
   type Replayed,
   type ReplayFilter,

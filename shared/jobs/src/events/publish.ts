@@ -1,3 +1,4 @@
+import { randomUUID } from "node:crypto";
 import { eventsExchange, PublishError, type Publisher } from "@warren/amqp";
 import type { Ledger, NewOutboxEvent, RunSql } from "@warren/ledger";
 import { type CounterChild, currentContext, type Logger, type Metrics } from "@warren/observability";
@@ -82,6 +83,8 @@ const durableDeadlineMs = 2_000;
 /** After a durable event had to wait in vain, the next ones go to the outbox at once, for so long. */
 const outageMs = 1_000;
 
+export const defaultEventBytes = 1_048_576;
+
 type Outcome = "confirmed" | "unrouted" | "outbox" | "failed";
 
 export function createPublish(parts: PublishParts): Publish {
@@ -106,33 +109,6 @@ export function createPublish(parts: PublishParts): Publish {
       counters.set(event, counter);
     }
     counter(outcome).inc();
-  }
-
-  function compose(
-    definition: EventDefinition,
-    data: unknown,
-    options: z.output<typeof publishOptions>,
-  ): NewOutboxEvent {
-    const body = writeData(definition, data, maxEventBytes);
-    const context = currentContext();
-    const eventId = options.id ?? newId();
-    return {
-      eventId,
-      type: definition.type,
-      headers: writeHeaders({
-        id: eventId,
-        type: definition.type,
-        source,
-        time: new Date(),
-        version: definition.version,
-        subject: options.subject,
-        dataSchema: definition.dataSchema,
-        traceparent: context?.traceparent,
-      }),
-      body,
-      correlationId: options.correlationId ?? context?.correlationId ?? newId(),
-      orderingKey: options.orderingKey,
-    };
   }
 
   async function toBroker(to: Pick<Publisher, "publish">, event: NewOutboxEvent, deadlineMs: number | undefined) {
@@ -161,7 +137,7 @@ export function createPublish(parts: PublishParts): Publish {
 
   return async (definition, data, given) => {
     const options = given === undefined ? noOptions : parseOptions("publish", publishOptions, given);
-    const event = compose(definition, data, options);
+    const event = compose(definition, data, options, { source, maxEventBytes, newId });
     const { tx, durable } = options;
     const throughOutbox = tx !== undefined || options.orderingKey !== undefined || publisher === undefined;
     if (throughOutbox || (durable && performance.now() < outageUntil)) return toOutbox(event, tx);
@@ -179,6 +155,61 @@ export function createPublish(parts: PublishParts): Publish {
       outageUntil = performance.now() + outageMs;
       return toOutbox(event);
     }
+  };
+}
+
+/** Who composes an event, and how. */
+export interface ComposeParts {
+  /** CloudEvents `source`. Default `warren`. */
+  readonly source?: string;
+  /** Default 1 MiB. */
+  readonly maxEventBytes?: number;
+  /** Default `randomUUID`. */
+  readonly newId?: () => string;
+}
+
+/**
+ * Validates data and makes the outbox's row for it, without writing it: for those who put events into a transaction of their own.
+ * @throws JobDataError, JobOptionError as `Publish`.
+ */
+export function prepareEvent<Definition extends EventDefinition>(
+  definition: Definition,
+  data: EventDataOf<Definition>,
+  given: Pick<PublishOptions, "id" | "subject" | "correlationId" | "orderingKey"> = {},
+  parts: ComposeParts = {},
+): NewOutboxEvent {
+  return compose(definition, data, parseOptions("prepareEvent", publishOptions, given), {
+    source: parts.source ?? "warren",
+    maxEventBytes: parts.maxEventBytes ?? defaultEventBytes,
+    newId: parts.newId ?? randomUUID,
+  });
+}
+
+function compose(
+  definition: EventDefinition,
+  data: unknown,
+  options: z.output<typeof publishOptions>,
+  { source, maxEventBytes, newId }: Required<ComposeParts>,
+): NewOutboxEvent {
+  const body = writeData(definition, data, maxEventBytes);
+  const context = currentContext();
+  const eventId = options.id ?? newId();
+  return {
+    eventId,
+    type: definition.type,
+    headers: writeHeaders({
+      id: eventId,
+      type: definition.type,
+      source,
+      time: new Date(),
+      version: definition.version,
+      subject: options.subject,
+      dataSchema: definition.dataSchema,
+      traceparent: context?.traceparent,
+    }),
+    body,
+    correlationId: options.correlationId ?? context?.correlationId ?? newId(),
+    orderingKey: options.orderingKey,
   };
 }
 
