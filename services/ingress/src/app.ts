@@ -11,11 +11,13 @@ import { createServer } from "./http/server.ts";
 import { registerWebhooks } from "./http/webhooks.ts";
 import { createIntake } from "./intake/intake.ts";
 import { createRejections, defaultRejectionLimits, type RejectionLimits } from "./intake/rejections.ts";
+import type { CodeRule } from "./routing/route.ts";
 import { createRoutes } from "./routing/routes.ts";
+import { createRouting } from "./routing/routing.ts";
 import type { Sources } from "./sources/source.ts";
 
 export interface IngressOptions {
-  readonly ledger: Pick<Ledger, "table" | "run" | "transaction" | "enqueueIn" | "events">;
+  readonly ledger: Pick<Ledger, "table" | "run" | "query" | "transaction" | "enqueueIn" | "events">;
   /** Tells workers of committed jobs, in the background. */
   readonly jobs: Pick<Client, "announce">;
   readonly sources: Sources;
@@ -33,6 +35,8 @@ export interface IngressOptions {
   readonly now?: () => number;
   /** Keys of the management API. None: there is no API. */
   readonly apiKeys?: readonly string[];
+  /** Rules in code. Default: those of `routing/routes.ts`. */
+  readonly rules?: readonly CodeRule[];
 }
 
 /** The ingress of webhooks as an HTTP server that does not listen yet. */
@@ -40,9 +44,11 @@ export interface Ingress {
   readonly app: FastifyInstance;
   /** The management API, to listen on a port of its own; `undefined` without keys. */
   readonly api: FastifyInstance | undefined;
+  /** Reads the routing rules, and from then on their changes; before it listens. */
+  start(): Promise<void>;
   /** Takes no new connection, answers what is under way, closes every connection with its answer. */
   quiet(): Promise<void>;
-  /** Resolves when every rejected request is written; call it after `quiet`. */
+  /** Resolves when every rejected request is written and the sandbox has ended; call it after `quiet`. */
   drain(): Promise<void>;
 }
 
@@ -57,7 +63,9 @@ export function createIngress(options: IngressOptions): Ingress {
     metrics,
     now,
   });
-  const intake = createIntake({ store, routes: createRoutes({ notify: options.notify }), log, now });
+  const rules = options.rules ?? createRoutes({ notify: options.notify });
+  const routing = createRouting({ ledger, rules, log, metrics });
+  const intake = createIntake({ store, router: routing.router, log, now });
   const connections = createConnections({
     limits: options.connectionLimits ?? defaultConnectionLimits,
     trustedProxies: options.trustedProxies,
@@ -85,10 +93,14 @@ export function createIngress(options: IngressOptions): Ingress {
   return {
     app,
     api,
+    start: () => routing.start(),
     quiet() {
       closed ??= Promise.all([app.close(), api?.close()]).then(() => undefined);
       return closed;
     },
-    drain: () => rejections.drain(),
+    async drain() {
+      await rejections.drain();
+      await routing[Symbol.asyncDispose]();
+    },
   };
 }

@@ -51,6 +51,7 @@ await runService({
       apiKeys: config.WARREN_API_KEYS,
     });
     registerHealthRoutes(ingress.app, health, metrics);
+    await ingress.start();
     await listen(ingress.app, own.HOST, own.PORT, "PORT");
     if (ingress.api === undefined) log.info("the management API is off: set WARREN_API_KEYS to open it");
     else await listen(ingress.api, own.HOST, config.WARREN_API_PORT, "WARREN_API_PORT");

@@ -61,6 +61,7 @@ export async function startIngress(world: World, overrides: IngressOverrides = {
     tracing: openTracing({ service: "ingress", sampleRatio: 0 }),
     ...rest,
   });
+  await ingress.start();
   await ingress.app.listen({ host: "127.0.0.1", port: 0 });
   const { port } = ingress.app.server.address() as AddressInfo;
   return {

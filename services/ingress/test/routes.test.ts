@@ -1,12 +1,26 @@
 import examples from "@octokit/webhooks-examples" with { type: "json" };
-import { confirmYookassaPayload, sendTemplatePayload, templateCatalogue } from "@warren/contracts";
+import { confirmYookassaPayload, type Recipient, sendTemplatePayload, templateCatalogue } from "@warren/contracts";
 import { describe, expect, test } from "vitest";
 import type { WebhookEvent } from "../src/intake/event.ts";
+import { createCodeRouter } from "../src/routing/code-router.ts";
+import type { Origin } from "../src/routing/route.ts";
+import { gather } from "../src/routing/routed.ts";
 import { createRoutes } from "../src/routing/routes.ts";
+import type { ProviderName } from "../src/sources/providers.ts";
 
 const notify = { id: "operator", email: "operator@example.com", locale: "ru" };
-const routes = createRoutes({ notify });
+const routes = routesFor(notify);
 const origin = { correlationId: "c-1", trace: undefined };
+
+/** The plain jobs that come of events of a provider. */
+function routesFor(whom: Recipient | undefined) {
+  const route = createCodeRouter(createRoutes({ notify: whom }));
+  return (provider: ProviderName) => (given: WebhookEvent, from: Origin) => {
+    const { jobs, routes: report } = gather(route({ ...given, provider }, from), false);
+    expect(report).toBeUndefined();
+    return jobs;
+  };
+}
 
 function event(parts: Partial<WebhookEvent>, payload?: unknown): WebhookEvent {
   return {
@@ -17,6 +31,8 @@ function event(parts: Partial<WebhookEvent>, payload?: unknown): WebhookEvent {
     eventType: "customer.created",
     receivedAt: new Date("2026-11-22T12:00:00Z"),
     payload: () => payload,
+    headers: () => ({}),
+    query: () => ({}),
     ...parts,
   };
 }
@@ -86,7 +102,7 @@ describe("an event becomes a mail to the operator", () => {
   });
 
   test("or none at all when there is no operator", () => {
-    expect(createRoutes({ notify: undefined })("github")(event({}), origin)).toEqual([]);
+    expect(routesFor(undefined)("github")(event({}), origin)).toEqual([]);
   });
 });
 

@@ -42,17 +42,6 @@ export {
   yookassaEvent,
 } from "./payments.ts";
 export { type Problem, problem, problemContentType } from "./problem.ts";
-export { type SourceView, sourceView } from "./sources-api.ts";
-export { currentTemplateVersion, type TemplateData, type TemplateName, templateCatalogue } from "./templates.ts";
-export {
-  type RejectionCause,
-  rejectionCause,
-  sourceName,
-  type WebhookReceipt,
-  type WebhookStatus,
-  webhookReceipt,
-  webhookStatus,
-} from "./webhooks.ts";
 export {
   type NewRule,
   newRule,
@@ -69,3 +58,14 @@ export {
   ruleTransform,
   typePattern,
 } from "./routing-api.ts";
+export { type SourceView, sourceView } from "./sources-api.ts";
+export { currentTemplateVersion, type TemplateData, type TemplateName, templateCatalogue } from "./templates.ts";
+export {
+  type RejectionCause,
+  rejectionCause,
+  sourceName,
+  type WebhookReceipt,
+  type WebhookStatus,
+  webhookReceipt,
+  webhookStatus,
+} from "./webhooks.ts";

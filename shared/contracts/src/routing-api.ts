@@ -27,7 +27,11 @@ const comparison = z.discriminatedUnion("op", [
   z.strictObject({ ...place, op: z.enum(["eq", "ne"]), value: scalar }),
   z.strictObject({ ...place, op: z.enum(["in", "notIn"]), value: z.array(scalar).min(1).max(100) }),
   /** Numbers by size, strings by code units: dates of one ISO form by time. */
-  z.strictObject({ ...place, op: z.enum(["gt", "gte", "lt", "lte"]), value: z.union([z.number(), z.string().max(1_000)]) }),
+  z.strictObject({
+    ...place,
+    op: z.enum(["gt", "gte", "lt", "lte"]),
+    value: z.union([z.number(), z.string().max(1_000)]),
+  }),
   /** `contains` looks into strings and arrays. `like`: `*` stands for any run of characters. */
   z.strictObject({
     ...place,
@@ -62,22 +66,26 @@ const condition: z.ZodType<RuleCondition> = z
   )
   .meta({ id: "RuleCondition" });
 
-const maxDepth = 10;
-
-/** Refused before anything walks it: a schema that follows itself would overflow the stack on deep enough input. */
-function isTooDeep(value: unknown, left = maxDepth): boolean {
-  if (typeof value !== "object" || value === null) return false;
-  if (left === 0) return true;
-  return Object.values(value).some((inner) => isTooDeep(inner, Array.isArray(value) ? left : left - 1));
+/**
+ * Refuses what is nested deeper than `levels` objects, before anything walks it: a schema that follows itself would overflow the stack on
+ * deep enough input.
+ */
+function shallow<Schema extends z.ZodType>(levels: number, schema: Schema) {
+  return z.preprocess((value, context) => {
+    if (!isDeeper(value, levels)) return value;
+    context.addIssue({ code: "custom", message: `expected at most ${levels} levels` });
+    return z.NEVER;
+  }, schema);
 }
 
-export const ruleCondition = z.preprocess((value, context) => {
-  if (!isTooDeep(value)) return value;
-  context.addIssue({ code: "custom", message: `conditions may be nested ${maxDepth - 1} deep` });
-  return z.NEVER;
-}, condition);
+function isDeeper(value: unknown, levels: number): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  return levels === 0 || Object.values(value).some((inner) => isDeeper(inner, levels - 1));
+}
 
-/** JavaScript that makes the payload, in a sandbox without network, files, clock of its own or memory of other events. */
+export const ruleCondition = shallow(20, condition);
+
+/** JavaScript that makes the payload, in a sandbox without network, files, timers or memory of other events. */
 export const ruleTransform = z.strictObject({
   /** Defines `function transform(event)`; what it returns is the payload, and `null` or nothing makes nothing. */
   code: z.string().min(1).max(65_536),
@@ -152,7 +160,7 @@ const ruleFields = {
   onFilterError: z.enum(["route", "skip"]),
   transform: ruleTransform.nullable(),
   /** The payload as JSON, in which `{ "$path": "$.data.id" }` stands for a value of the body; `null`: the body as it came. */
-  payload: z.json().nullable(),
+  payload: shallow(32, z.json()).nullable(),
   to: ruleTarget,
 };
 

@@ -104,6 +104,14 @@ export type { Maintained, RetentionPolicy } from "./partitions.ts";
 export type { NamedObject, PayloadRecords, Resealed, SealedJob, SweepTurn } from "./payloads.ts";
 export type { SentJob } from "./release.ts";
 export type { Beat, Expired } from "./rescue.ts";
+export {
+  createRoutingRules,
+  mostRules,
+  type NewRuleRecord,
+  type RoutingRules,
+  type RuleRecord,
+  type RuleRefusal,
+} from "./routing/rules.ts";
 export { ScheduleError } from "./schedules/errors.ts";
 export type { Fired, FiredRound, FireRequest } from "./schedules/fire.ts";
 export { type Misfire, type Overlap } from "./schedules/plan.ts";

@@ -56,7 +56,6 @@ export function answerTaken(
 
 const failures = {
   store: "WEBHOOK_STORE_UNAVAILABLE",
-  routing: "INTERNAL",
   internal: "INTERNAL",
   secrets: "WEBHOOK_SECRETS_NOT_CURRENT",
 } as const satisfies Record<string, ErrorCode>;

@@ -1,4 +1,6 @@
 import type { ProviderName } from "../sources/providers.ts";
+import { parseForm, plainFields } from "../verify/form.ts";
+import { describingHeader } from "../verify/header.ts";
 import { parseJson } from "../verify/json.ts";
 
 /** An authentic event, as routes see it. */
@@ -10,15 +12,61 @@ export interface WebhookEvent {
   readonly eventId: string | undefined;
   readonly eventType: string | undefined;
   readonly receivedAt: Date;
-  /** The parsed body, `undefined` when it is not JSON. Parsed at most once, and only if somebody asks. */
+  /** The parsed body (JSON, or the fields of a form), `undefined` when it is neither. Parsed at most once, and only if somebody asks. */
   readonly payload: () => unknown;
+  /** By lower-case name, several values joined with a comma; without those that carry credentials. */
+  readonly headers: () => Readonly<Record<string, string>>;
+  /** The parameters of the address; of a repeated one the list of its values. */
+  readonly query: () => Readonly<Record<string, unknown>>;
 }
 
-export function payloadOf(body: Buffer, parsed: unknown): () => unknown {
-  if (parsed !== undefined) return () => parsed;
-  let payload: { readonly value: unknown } | undefined;
-  return () => {
-    payload ??= { value: parseJson(body) };
-    return payload.value;
+export interface EventParts
+  extends Pick<WebhookEvent, "requestId" | "source" | "provider" | "eventId" | "eventType" | "receivedAt"> {
+  readonly url: string;
+  readonly rawHeaders: readonly string[];
+  readonly body: Buffer;
+  /** The body as its verifier has parsed it; `undefined`: it had no need to. */
+  readonly parsed: unknown;
+}
+
+export function createEvent(parts: EventParts): WebhookEvent {
+  const { requestId, source, provider, eventId, eventType, receivedAt, url, rawHeaders, body, parsed } = parts;
+  return {
+    requestId,
+    source,
+    provider,
+    eventId,
+    eventType,
+    receivedAt,
+    payload: parsed === undefined ? once(() => parseBody(body, rawHeaders)) : () => parsed,
+    headers: once(() => headersOf(rawHeaders)),
+    query: once(() => plainFields(parseForm(Buffer.from(url.includes("?") ? url.slice(url.indexOf("?") + 1) : "")))),
   };
+}
+
+function once<Value>(make: () => Value): () => Value {
+  let made: { readonly value: Value } | undefined;
+  return () => {
+    made ??= { value: make() };
+    return made.value;
+  };
+}
+
+function parseBody(body: Buffer, rawHeaders: readonly string[]): unknown {
+  const type = describingHeader(rawHeaders, "content-type") ?? "";
+  return /^application\/x-www-form-urlencoded\b/i.test(type) ? plainFields(parseForm(body)) : parseJson(body);
+}
+
+/** What proves who somebody is has no place in jobs, events and deliveries. */
+const credentials = new Set(["authorization", "proxy-authorization", "cookie", "x-api-key"]);
+
+function headersOf(rawHeaders: readonly string[]): Readonly<Record<string, string>> {
+  const headers = new Map<string, string>();
+  for (let at = 0; at + 1 < rawHeaders.length; at += 2) {
+    const name = (rawHeaders[at] ?? "").toLowerCase();
+    const value = rawHeaders[at + 1] ?? "";
+    const before = headers.get(name);
+    if (!credentials.has(name)) headers.set(name, before === undefined ? value : `${before}, ${value}`);
+  }
+  return Object.fromEntries(headers);
 }

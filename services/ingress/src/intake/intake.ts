@@ -1,12 +1,13 @@
 import type { RejectionCause } from "@warren/contracts";
-import type { AcceptedRequest, WebhookStore } from "@warren/ledger";
+import { type Acceptance, LedgerDataError, type WebhookStore } from "@warren/ledger";
 import type { Logger } from "@warren/observability";
 import type { Origin } from "../routing/route.ts";
-import type { Routes } from "../routing/routes.ts";
+import { type Routed, withoutOutput } from "../routing/routed.ts";
+import type { Router } from "../routing/router.ts";
 import type { Source } from "../sources/source.ts";
 import { subjectOf } from "../sources/subjects.ts";
 import type { Answer, Challenge, WebhookRequest } from "../verify/verdict.ts";
-import { payloadOf, type WebhookEvent } from "./event.ts";
+import { createEvent } from "./event.ts";
 
 /** A whole request that came to a known source. */
 interface Received {
@@ -23,19 +24,19 @@ export type Outcome =
   | Challenge
   | { readonly kind: "rejected"; readonly cause: RejectionCause }
   /** Our failure: it was not accepted, or we do not know, and the sender should come again. */
-  | { readonly kind: "failed"; readonly why: "store" | "routing" | "secrets" };
+  | { readonly kind: "failed"; readonly why: "store" | "secrets" };
 
 export interface IntakeOptions {
   readonly store: Pick<WebhookStore, "accept">;
-  readonly routes: Routes;
+  readonly router: Pick<Router, "route" | "accepted">;
   readonly log: Logger;
   readonly now: () => number;
 }
 
 export type Intake = (received: Received) => Promise<Outcome>;
 
-/** Verify, route, then keep: the request, its dedupe key and its jobs in one statement. Resolves after the commit. Never throws. */
-export function createIntake({ store, routes, log, now }: IntakeOptions): Intake {
+/** Verify, route, then keep: the request, its dedupe key and what its rules made with one commit. Resolves after it. Never throws. */
+export function createIntake({ store, router, log, now }: IntakeOptions): Intake {
   const complain = oncePerSecond(now);
 
   return async ({ id, source, request, peerAddress, origin }) => {
@@ -50,28 +51,23 @@ export function createIntake({ store, routes, log, now }: IntakeOptions): Intake
     }
 
     const { dedupeKey, eventId, eventType } = verdict;
-    let jobs: AcceptedRequest["jobs"];
-    try {
-      const event: WebhookEvent = {
-        requestId: id,
-        source: source.name,
-        provider: source.provider,
-        eventId,
-        eventType,
-        receivedAt: new Date(nowMs),
-        payload: payloadOf(request.body, verdict.parsed),
-      };
-      jobs = routes(source.provider)(event, origin);
-    } catch (error) {
-      log.error(
-        { err: error, source: source.name, requestId: id, eventType },
-        "a route failed; the webhook is put off",
-      );
-      return { kind: "failed", why: "routing" };
-    }
+    const event = createEvent({
+      requestId: id,
+      source: source.name,
+      provider: source.provider,
+      eventId,
+      eventType,
+      receivedAt: new Date(nowMs),
+      url: request.url,
+      rawHeaders: request.rawHeaders,
+      body: request.body,
+      parsed: verdict.parsed,
+    });
+    const routing = router.route(event, origin);
+    let routed: Routed = routing instanceof Promise ? await routing : routing;
 
-    try {
-      const kind = await store.accept({
+    const keep = (): ReturnType<typeof store.accept> =>
+      store.accept({
         id,
         source: source.name,
         provider: source.provider,
@@ -86,8 +82,20 @@ export function createIntake({ store, routes, log, now }: IntakeOptions): Intake
         eventId,
         eventType,
         eventSubject: verdict.eventSubject ?? subjectOf(source.provider, request, verdict.parsed),
-        jobs,
+        ...routed,
       });
+    try {
+      let kind: Acceptance;
+      try {
+        kind = await keep();
+      } catch (error) {
+        if (!(error instanceof LedgerDataError) || (routed.jobs.length === 0 && routed.events.length === 0))
+          throw error;
+        // what a rule made is at fault, not the event: it is kept, with the reason, to be routed again
+        routed = withoutOutput(routed, error.message);
+        kind = await keep();
+      }
+      if (kind === "accepted") router.accepted(event, routed);
       return { kind, answer: verdict.answer };
     } catch (error) {
       complain(() => log.error({ err: error, source: source.name }, "webhooks could not be stored and are put off"));

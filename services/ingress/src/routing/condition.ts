@@ -66,7 +66,8 @@ function compare(comparison: Comparison): Judge {
   const { path, on = "body" } = comparison;
   const steps = stepsOf(path);
   const where = on === "body" ? path : `${on} ${path}`;
-  const look = (documents: Documents, budget: LookBudget): readonly unknown[] | Judgement => valuesIn(documents, on, steps, budget);
+  const look = (documents: Documents, budget: LookBudget): readonly unknown[] | Judgement =>
+    valuesIn(documents, on, steps, budget);
   if (comparison.op === "exists") {
     return (documents, budget) => {
       const values = look(documents, budget);

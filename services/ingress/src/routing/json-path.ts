@@ -51,7 +51,7 @@ function childrenAt(value: unknown, step: JsonPathStep): Iterable<unknown> {
     }
     case "every":
       if (Array.isArray(value)) return value as readonly unknown[];
-      return typeof value === "object" && value !== null ? Object.values(value) : [];
+      return typeof value === "object" && value !== null ? (Object.values(value) as readonly unknown[]) : [];
     default:
       return step satisfies never;
   }

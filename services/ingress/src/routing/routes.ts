@@ -8,48 +8,39 @@ import {
   type SendTemplatePayload,
   sendTemplate,
 } from "@warren/contracts";
-import { confirmYookassaPayment, type JobDefinition, type PayloadOf, prepare, sendTemplateEmail } from "@warren/jobs";
-import type { NewJob } from "@warren/ledger";
+import { confirmYookassaPayment, sendTemplateEmail } from "@warren/jobs";
 import type { WebhookEvent } from "../intake/event.ts";
-import type { ProviderName } from "../sources/providers.ts";
 import { member, textMember } from "../verify/json.ts";
-import type { Origin, Route } from "./route.ts";
+import { type CodeRule, route } from "./route.ts";
 
 export interface RoutingOptions {
   /** Who is told of events. `undefined`: nobody, and events that would only tell somebody make no job. */
   readonly notify: Recipient | undefined;
 }
 
-/** Where the events of each provider go. */
-export type Routes = (provider: ProviderName) => Route;
+/** Stripe's events of money that arrived and for which a receipt is due. */
+const stripePayments = new Map([
+  ["payment_intent.succeeded", "amount_received"],
+  ["charge.succeeded", "amount"],
+]);
 
-export function createRoutes({ notify }: RoutingOptions): Routes {
-  const tell: Route = (event, origin) => (notify === undefined ? [] : mail(webhookReceived(notify, event), origin));
-
-  const stripe: Route = (event, origin) => {
-    const receipt = notify === undefined ? undefined : paymentSucceeded(notify, event);
-    return receipt === undefined ? tell(event, origin) : mail(receipt, origin);
-  };
-  const yookassa: Route = (event, origin) => {
-    const payload = yookassaClaim(event, notify);
-    if (payload === undefined) return tell(event, origin);
-    return [jobOf(confirmYookassaPayment, payload, origin)];
-  };
-  const own: Partial<Record<ProviderName, Route>> = { stripe, yookassa };
-  return (provider) => own[provider] ?? tell;
-}
-
-function mail(payload: SendTemplatePayload, origin: Origin): readonly NewJob[] {
-  return [jobOf(sendTemplateEmail, payload, origin)];
-}
-
-function jobOf<Definition extends JobDefinition>(
-  definition: Definition,
-  payload: PayloadOf<Definition>,
-  { correlationId, trace }: Origin,
-): NewJob {
-  const job = prepare(definition, payload, undefined, "enqueuer", () => correlationId);
-  return trace === undefined ? job : { ...job, trace };
+/**
+ * Which jobs, events and deliveries come of webhooks, in this order: add yours here. A rule that throws leaves its failure with the request,
+ * which is acknowledged all the same, and can be routed again once the rule is mended.
+ */
+export function createRoutes({ notify }: RoutingOptions): readonly CodeRule[] {
+  return [
+    route({ name: "yookassa-claim", provider: "yookassa" }).toJob(confirmYookassaPayment, (event) =>
+      yookassaClaim(event, notify),
+    ),
+    route({ name: "stripe-receipt", provider: "stripe", types: [...stripePayments.keys()] }).toJob(
+      sendTemplateEmail,
+      (event) => (notify === undefined ? undefined : paymentSucceeded(notify, event)),
+    ),
+    route({ name: "tell-operator", otherwise: true }).toJob(sendTemplateEmail, (event) =>
+      notify === undefined ? undefined : webhookReceived(notify, event),
+    ),
+  ];
 }
 
 function webhookReceived(to: Recipient, event: WebhookEvent): SendTemplatePayload {
@@ -61,12 +52,6 @@ function webhookReceived(to: Recipient, event: WebhookEvent): SendTemplatePayloa
     ...optional("eventId", line(event.eventId)),
   });
 }
-
-/** Stripe's events of money that arrived and for which a receipt is due. */
-const stripePayments = new Map([
-  ["payment_intent.succeeded", "amount_received"],
-  ["charge.succeeded", "amount"],
-]);
 
 /** `undefined` when the event is no such payment, or is not of the documented shape. */
 function paymentSucceeded(to: Recipient, event: WebhookEvent): SendTemplatePayload | undefined {

@@ -1,0 +1,31 @@
+// The sandbox's thread: one engine, one transform at a time. Loaded only where a rule has a transform.
+import { parentPort } from "node:worker_threads";
+import variant from "@jitl/quickjs-wasmfile-release-sync";
+import { newQuickJSWASMModuleFromVariant, type QuickJSSyncVariant } from "quickjs-emscripten-core";
+import { failureOf } from "../routed.ts";
+import { execute } from "./execute.ts";
+import type { FromSandbox, SandboxTask } from "./protocol.ts";
+
+const port = parentPort;
+if (port === null) throw new TypeError("this file runs in a thread of its own");
+// sound: its types are those of its CommonJS form, where the default is one level deeper
+const quickjs = await newQuickJSWASMModuleFromVariant(variant as unknown as QuickJSSyncVariant);
+
+function say(message: FromSandbox): void {
+  port?.postMessage(message);
+}
+
+port.on("message", (task: SandboxTask) => {
+  try {
+    say({ kind: "answer", answer: execute(quickjs, task, () => performance.now()), isBroken: false });
+  } catch (error) {
+    const answer = {
+      kind: "failed",
+      failure: failureOf("ROUTE_TRANSFORM_CRASHED", error),
+      logs: [],
+      durationMs: 0,
+    } as const;
+    say({ kind: "answer", answer, isBroken: true });
+  }
+});
+say({ kind: "ready" });
