@@ -106,6 +106,8 @@ const events: readonly {
   },
   { name: "telegram", body: { update_id: 10_000, message: { text: "hi" } }, id: "10000", type: "message" },
   { name: "telegram", body: { callback_query: { id: "1" }, update_id: 7 }, id: "7", type: "callback_query" },
+  { name: "telegram", body: [], id: undefined, type: undefined },
+  { name: "telegram", body: { update_id: "no number", message: {} }, id: undefined, type: undefined },
   {
     name: "discord",
     body: { version: 1, application_id: "1", type: 1, event: { type: "APPLICATION_AUTHORIZED" } },

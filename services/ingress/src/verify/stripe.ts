@@ -1,7 +1,7 @@
 import { parseJson, textMember } from "./json.ts";
 import { judgeFields, type SignatureFields, verified } from "./signed.ts";
 import { defaultToleranceMs } from "./timestamp.ts";
-import { rejected, type Verify } from "./verdict.ts";
+import type { Verify } from "./verdict.ts";
 
 const fields: SignatureFields = {
   header: "stripe-signature",
@@ -20,8 +20,5 @@ export const verifyStripe: Verify = (request, secrets, nowMs) => {
   if (refusal !== undefined) return refusal;
 
   const parsed = parseJson(request.body);
-  const id = textMember(parsed, "id");
-  const type = textMember(parsed, "type");
-  if (id === undefined || type === undefined) return rejected("body_malformed");
-  return verified(request.body, { id, type, parsed });
+  return verified(request.body, { id: textMember(parsed, "id"), type: textMember(parsed, "type"), parsed });
 };

@@ -18,7 +18,7 @@ export const verifyTelegram: Verify = ({ rawHeaders, body }, secrets, nowMs) => 
 
   const parsed = parseJson(body);
   const id = member(parsed, "update_id");
-  if (typeof id !== "number" || typeof parsed !== "object" || parsed === null) return rejected("body_malformed");
-  const type = Object.keys(parsed).find((name) => name !== "update_id");
-  return verified(body, { id: String(id), type, parsed });
+  const isUpdate = typeof id === "number" && typeof parsed === "object" && parsed !== null;
+  const type = isUpdate ? Object.keys(parsed).find((name) => name !== "update_id") : undefined;
+  return verified(body, { id: isUpdate ? String(id) : undefined, type, parsed });
 };
