@@ -8,6 +8,7 @@ import { jobsCodes } from "./codes/jobs.ts";
 import { ledgerCodes } from "./codes/ledger.ts";
 import { payloadsCodes } from "./codes/payloads.ts";
 import { platformCodes } from "./codes/platform.ts";
+import { requestsCodes } from "./codes/requests.ts";
 import { routingCodes } from "./codes/routing.ts";
 import { schedulesCodes } from "./codes/schedules.ts";
 import { webhooksCodes } from "./codes/webhooks.ts";
@@ -26,6 +27,7 @@ export const errorCatalogue = {
   ...routingCodes,
   ...deliveriesCodes,
   ...flowsCodes,
+  ...requestsCodes,
   ...schedulesCodes,
   ...payloadsCodes,
   ...controlCodes,

@@ -129,8 +129,32 @@ export type { Upserted } from "./schedules/store.ts";
 export { parseWhen, type WhenOption, whenText } from "./schedules/when.ts";
 export { parseSchemaName, type RunSql, type Statement, type TableName, tablesOf } from "./sql.ts";
 export { type KeyHolder, meet } from "./unique-conflict.ts";
+export type { EventValues, Judgement, JudgeRequest } from "./webhooks/accept-late.ts";
+export type { BodyCondition } from "./webhooks/body-path.ts";
 export { dedupeRetentionDays } from "./webhooks/dedupe.ts";
+export type { EventJob, EventStanding } from "./webhooks/event-states.ts";
+export type { Routed } from "./webhooks/missing.ts";
+export type { EventRecord, EventRun, RequestSummary, StoredRequest } from "./webhooks/records.ts";
+export {
+  createReplaying,
+  type NewReplay,
+  type ReplayCount,
+  type Replaying,
+  type ReplayingOptions,
+  type ReplayStep,
+} from "./webhooks/replaying.ts";
+export type { Replay, ReplayAction, ReplayState } from "./webhooks/replays.ts";
+export { type EventState, eventStates, type RequestFilter } from "./webhooks/request-filter.ts";
+export {
+  createRequestRecords,
+  type EventPage,
+  type RequestPage,
+  type RequestQuery,
+  type RequestRecords,
+} from "./webhooks/request-records.ts";
 export type { KeptRoute, RouteOutcome, RoutingMarker } from "./webhooks/routed.ts";
+export type { RouteEvent, RunAnswer, RunMode, RunOrder, SkipReason } from "./webhooks/run-events.ts";
+export type { Looked, SearchBudget } from "./webhooks/search.ts";
 export {
   type Acceptance,
   type AcceptedJob,

@@ -203,7 +203,7 @@ export function createWebhookStore(options: WebhookStoreOptions): WebhookStore {
 const maxDescriptionLength = 500;
 
 /** What a sender wrote about its event, as text that Postgres can keep: no U+0000, no half of a surrogate pair, not endless. */
-function storable(text: string | undefined): string | undefined {
+export function storable(text: string | undefined): string | undefined {
   if (text === undefined) return undefined;
   return text.slice(0, maxDescriptionLength).toWellFormed().replaceAll("\u0000", "\uFFFD");
 }
