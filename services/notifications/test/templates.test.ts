@@ -25,6 +25,12 @@ const samples: Readonly<Record<string, Readonly<Record<string, unknown>>>> = {
     amount: { value: "1234.50", currency: "RUB" },
     at: moment,
   },
+  "endpoint-disabled@1": {
+    url: "https://hooks.example.com/warren",
+    cause: "gone",
+    failingSince: moment,
+    lastFailure: "the endpoint answered 410",
+  },
   "welcome@1": { product: "Warren" },
   "welcome@2": { product: "Warren", signInUrl: "https://example.com/in" },
 };

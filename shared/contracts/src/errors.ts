@@ -6,6 +6,7 @@ import { eventsCodes } from "./codes/events.ts";
 import { flowsCodes } from "./codes/flows.ts";
 import { jobsCodes } from "./codes/jobs.ts";
 import { ledgerCodes } from "./codes/ledger.ts";
+import { outboundCodes } from "./codes/outbound.ts";
 import { payloadsCodes } from "./codes/payloads.ts";
 import { platformCodes } from "./codes/platform.ts";
 import { requestsCodes } from "./codes/requests.ts";
@@ -26,6 +27,7 @@ export const errorCatalogue = {
   ...webhooksCodes,
   ...routingCodes,
   ...deliveriesCodes,
+  ...outboundCodes,
   ...flowsCodes,
   ...requestsCodes,
   ...schedulesCodes,

@@ -2,6 +2,22 @@ export { type ActivityMessage, activityMessage } from "./activity-message.ts";
 export { moment, pageOf, pageQuery } from "./api.ts";
 export { type ControlMessage, controlMessage, maxIdsPerControlMessage } from "./control-message.ts";
 export { type DeadJob, deadJob, deadJobType, deadJobTypes } from "./dead-job.ts";
+export {
+  attemptView,
+  deliveryState,
+  deliveryView,
+  type EndpointSecrets,
+  type EndpointSettings,
+  type EndpointView,
+  endpointChange,
+  endpointSecrets,
+  endpointSettings,
+  endpointView,
+  type NewEndpoint,
+  newEndpoint,
+  newEndpointSecret,
+  reservedWebhookHeaders,
+} from "./endpoints-api.ts";
 export { type ErrorCode, errorCatalogue, WarrenError, type WarrenErrorOptions } from "./errors.ts";
 export { type EventHeaders, eventHeaders, eventPattern, eventType } from "./event-message.ts";
 export { type JobMessage, jobMessage, maxJobsPerMessage } from "./job-message.ts";
@@ -25,6 +41,7 @@ export {
   deliverWebhookPayload,
   deliverWebhookResult,
   endpointBreaker,
+  endpointDisabledEvent,
   outboundEventPattern,
   outboundEventType,
   type PublishWebhookPayload,

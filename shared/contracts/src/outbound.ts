@@ -68,3 +68,18 @@ export const publishWebhookJob = {
 
 /** The breaker that holds deliveries to an endpoint while it is open. */
 export const endpointBreaker = (endpoint: string): string => `endpoint:${endpoint}`;
+
+/** Type and shape of the event `warren.endpoint.disabled`. */
+export const endpointDisabledEvent = {
+  type: "warren.endpoint.disabled",
+  version: 1,
+  schema: z.object({
+    endpointId: z.uuid(),
+    url: z.string(),
+    /** `gone`: it answered 410. `failing`: it has failed for days without a success between. */
+    reason: z.enum(["gone", "failing"]),
+    /** The first of the failures that no success has followed. */
+    failingSince: z.iso.datetime(),
+    lastFailure: z.string(),
+  }),
+} as const;

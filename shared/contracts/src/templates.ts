@@ -47,6 +47,16 @@ export const templateCatalogue = {
       reason: line.optional(),
     }),
   },
+  "endpoint-disabled": {
+    1: z.object({
+      /** Where the deliveries went. */
+      url: webLink,
+      /** `gone`: it answered 410. `failing`: it has failed for days. */
+      cause: z.enum(["gone", "failing"]),
+      failingSince: moment,
+      lastFailure: line,
+    }),
+  },
   welcome: {
     1: z.object({ product: line }),
     2: z.object({ product: line, signInUrl: webLink }),
@@ -58,6 +68,7 @@ export const currentTemplateVersion = {
   "webhook-received": 1,
   "payment-succeeded": 1,
   "payment-status": 1,
+  "endpoint-disabled": 1,
   welcome: 2,
 } as const satisfies { readonly [Name in TemplateName]: keyof (typeof templateCatalogue)[Name] };
 

@@ -2,6 +2,7 @@ export type { BackoffOption, CustomBackoff, Failure } from "./backoff.ts";
 export { reportBreakersTo } from "./breakers.ts";
 export { confirmYookassaPayment } from "./builtin/confirm-yookassa.ts";
 export { deliverWebhook, publishWebhook, webhookRetryDelayMs } from "./builtin/deliver-webhook.ts";
+export { endpointDisabled } from "./builtin/endpoint-disabled.ts";
 export { sendTemplateEmail } from "./builtin/send-template.ts";
 export {
   type Client,
@@ -98,6 +99,21 @@ export {
   type QueueControl,
   type QueueLimitOptions,
 } from "./limits.ts";
+export {
+  createOutboundDeliveries,
+  type OutboundDeliveries,
+  type OutboundDeliveriesOptions,
+} from "./outbound/deliveries.ts";
+export {
+  type CreatedEndpoint,
+  createEndpoints,
+  type Endpoint,
+  type Endpoints,
+  type EndpointsOptions,
+  type OpenEndpoint,
+} from "./outbound/endpoints.ts";
+export { EndpointError, type EndpointErrorCode } from "./outbound/errors.ts";
+export type { SigningKey } from "./outbound/secrets.ts";
 export { createPayloadStore, type PayloadStoreOptions } from "./payloads/create-store.ts";
 export { PayloadError, type PayloadErrorCode } from "./payloads/errors.ts";
 export { createKeyRing, type KeyRing, type KeyRingOptions, parseKeyRing } from "./payloads/key-ring.ts";

@@ -99,6 +99,27 @@ export {
   type Watching,
 } from "./observe.ts";
 export { type OpenLedgerOptions, openLedger } from "./open-ledger.ts";
+export {
+  type AttemptReport,
+  type BegunAttempt,
+  createWebhookDeliveries,
+  type DeliveryFilter,
+  type EndpointFailure,
+  type NewWebhookDelivery,
+  type WebhookAttemptRecord,
+  type WebhookDeliveryRecord,
+  type WebhookDeliveryState,
+  type WebhookDeliveryStore,
+} from "./outbound/deliveries.ts";
+export {
+  createEndpointStore,
+  type EndpointContent,
+  type EndpointRecord,
+  type EndpointSecretRecord,
+  type EndpointStore,
+  type NewEndpointSecret,
+  type SecretKind,
+} from "./outbound/endpoints.ts";
 export type { Outcome, Settled, Settlement } from "./outcome.ts";
 export type { Maintained, RetentionPolicy } from "./partitions.ts";
 export type { NamedObject, PayloadRecords, Resealed, SealedJob, SweepTurn } from "./payloads.ts";

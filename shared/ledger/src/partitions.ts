@@ -22,6 +22,8 @@ const dailyTables: readonly DailyTable[] = [
   { name: "job_progress", id: "job_id", keptFrom: "updated_at", storage: "fillfactor = 70" },
   { name: "job_lines", id: "job_id", keptFrom: "at" },
   { name: "deliveries", id: "job_id", keptFrom: "started_at", storage: "fillfactor = 80" },
+  { name: "webhook_deliveries", id: "id", keptFrom: "updated_at", storage: "fillfactor = 80" },
+  { name: "webhook_attempts", id: "delivery_id", keptFrom: "started_at", storage: "fillfactor = 80" },
 ];
 
 /** Which days shall have a partition of their own, around today (UTC, the database's clock). */

@@ -23,8 +23,9 @@ const knownPorts: Readonly<Record<string, number>> = {
   dispatcher: 8081,
   notifications: 8082,
   payments: 8083,
+  deliveries: 8084,
 };
-const firstFreePort = 8084;
+const firstFreePort = 8085;
 
 /** The services of this clone: every folder of `services/` with a `src/main.ts`. */
 export function findServices(repository: string): readonly string[] {

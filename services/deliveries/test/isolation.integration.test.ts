@@ -1,0 +1,81 @@
+import { spawnService, waitFor } from "@warren/testing";
+import { expect, test } from "vitest";
+import { openBench, serviceSettings, startService } from "./platform.ts";
+import { silence, startReceiver, status } from "./receiver.ts";
+
+test("one slow endpoint fills its own places and delays no other", async () => {
+  await using bench = await openBench();
+  await using slow = await startReceiver();
+  await using quick = await startReceiver();
+  slow.answer(silence);
+  const { endpoint: slowOne } = await bench.endpoint({ url: slow.url, timeoutMs: 30_000 });
+  const { endpoint: quickOne } = await bench.endpoint({ url: quick.url });
+  await using _service = await startService(bench, {
+    WARREN_DELIVERY_CONCURRENCY: "8",
+    WARREN_DELIVERY_PER_ENDPOINT: "3",
+  });
+  // the slow one's come first, and are more than the worker has places
+  for (let one = 0; one < 20; one += 1) await bench.deliver(slowOne.id);
+  await waitFor(() => slow.received.length === 3, { what: "the slow endpoint's places to be filled" });
+  const ids = await Promise.all(Array.from({ length: 40 }, () => bench.deliver(quickOne.id)));
+  const done = await Promise.all(ids.map((id) => bench.until(id, "delivered")));
+  expect(done).toHaveLength(40);
+  expect(slow.received).toHaveLength(3);
+  // lets what hangs there end, so that the service can stop
+  slow.answer(status(200));
+  await bench.endpoints.disable(slowOne.id);
+});
+
+test("a rate of its own holds for one endpoint and no other, from the moment it is set", async () => {
+  await using bench = await openBench();
+  await using receiver = await startReceiver();
+  await using other = await startReceiver();
+  const { endpoint } = await bench.endpoint({ url: receiver.url, rate: { limit: 2, perMs: 60_000 } });
+  const { endpoint: free } = await bench.endpoint({ url: other.url });
+  await using _service = await startService(bench);
+  for (let one = 0; one < 6; one += 1) await bench.deliver(endpoint.id);
+  const ids = await Promise.all(Array.from({ length: 6 }, () => bench.deliver(free.id)));
+  await Promise.all(ids.map((id) => bench.until(id, "delivered")));
+  await waitFor(() => receiver.received.length === 2, { what: "what the rate allows" });
+  await bench.endpoints.update(endpoint.id, { rate: null });
+  await waitFor(() => receiver.received.length === 6, { what: "the others" });
+});
+
+test("a delivery whose worker is killed goes out again under the same webhook-id, and the lost try is in the list", async () => {
+  await using bench = await openBench();
+  await using receiver = await startReceiver();
+  receiver.answer(silence);
+  const { endpoint } = await bench.endpoint({ url: receiver.url });
+  const env = {
+    ...serviceSettings,
+    DATABASE_URL: bench.world.databaseUrl,
+    AMQP_URL: bench.world.amqpUrl,
+  };
+  const id = await bench.deliver(endpoint.id, { eventId: "evt_kill" });
+  {
+    await using doomed = await spawnService({ entry: "services/deliveries/src/main.ts", env });
+    await waitFor(() => receiver.received.length === 1, { what: "the first try" });
+    await doomed.kill();
+  }
+  // what the dispatcher does when the lease is over
+  const [dead] = await bench.ledger.beats();
+  await bench.ledger.expireWorker({ id: dead?.id ?? "", beatSeq: dead?.beatSeq ?? "" });
+  receiver.answer(status(200));
+  await using _service = await startService(bench);
+  expect(await bench.until(id, "delivered")).toMatchObject({ attempts: 2 });
+  expect(receiver.received.map(({ headers }) => headers["webhook-id"])).toEqual(["evt_kill", "evt_kill"]);
+  expect(await bench.deliveries.attempts(id, 10)).toMatchObject([
+    { number: 2, outcome: "delivered" },
+    { number: 1, outcome: "lost", reason: "DELIVERY_WORKER_LOST" },
+  ]);
+});
+
+test("without an allow list nothing goes to this machine", async () => {
+  await using bench = await openBench();
+  await using receiver = await startReceiver();
+  const { endpoint } = await bench.endpoint({ url: receiver.url.replace("127.0.0.1", "localhost") });
+  await using _service = await startService(bench, { WARREN_DELIVERY_ALLOW: "", WARREN_DELIVERY_RETRY: "20ms" });
+  const id = await bench.deliver(endpoint.id);
+  expect(await bench.until(id, "failed")).toMatchObject({ reason: "ENDPOINT_ADDRESS_REFUSED", attempts: 2 });
+  expect(receiver.received).toEqual([]);
+});
