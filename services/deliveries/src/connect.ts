@@ -67,11 +67,20 @@ export function createConnector(options: ConnectorOptions): buildConnector.conne
     // an address in the URL is never looked up
     if (isIP(host) !== 0 && !guard(host)) return callback(new AddressRefusedError(host, [host]), null);
     if (proxyUrl === null) return direct(target, callback);
-    tunnelled(proxyUrl, target).then(
-      (socket) => callback(null, socket),
-      (error: unknown) => callback(error instanceof Error ? error : new Error(String(error)), null),
-    );
+    void hand(tunnelled(proxyUrl, target), callback);
   };
+}
+
+/** Never rejects. */
+async function hand(work: Promise<Socket>, callback: buildConnector.Callback): Promise<void> {
+  let socket: Socket;
+  try {
+    socket = await work;
+  } catch (error) {
+    callback(error instanceof Error ? error : new Error(String(error)), null);
+    return;
+  }
+  callback(null, socket);
 }
 
 /** Resolves to allowed addresses only. @throws AddressRefusedError when a name has none. */

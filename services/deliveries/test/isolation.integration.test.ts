@@ -1,6 +1,6 @@
 import { spawnService, waitFor } from "@warren/testing";
 import { expect, test } from "vitest";
-import { openBench, serviceSettings, startService } from "./platform.ts";
+import { openBench, serviceSettings } from "./platform.ts";
 import { silence, startReceiver, status } from "./receiver.ts";
 
 test("one slow endpoint fills its own places and delays no other", async () => {
@@ -10,7 +10,7 @@ test("one slow endpoint fills its own places and delays no other", async () => {
   slow.answer(silence);
   const { endpoint: slowOne } = await bench.endpoint({ url: slow.url, timeoutMs: 30_000 });
   const { endpoint: quickOne } = await bench.endpoint({ url: quick.url });
-  await using _service = await startService(bench, {
+  await bench.serve({
     WARREN_DELIVERY_CONCURRENCY: "8",
     WARREN_DELIVERY_PER_ENDPOINT: "3",
   });
@@ -32,13 +32,14 @@ test("a rate of its own holds for one endpoint and no other, from the moment it 
   await using other = await startReceiver();
   const { endpoint } = await bench.endpoint({ url: receiver.url, rate: { limit: 2, perMs: 60_000 } });
   const { endpoint: free } = await bench.endpoint({ url: other.url });
-  await using _service = await startService(bench);
+  await bench.serve();
   for (let one = 0; one < 6; one += 1) await bench.deliver(endpoint.id);
   const ids = await Promise.all(Array.from({ length: 6 }, () => bench.deliver(free.id)));
   await Promise.all(ids.map((id) => bench.until(id, "delivered")));
   await waitFor(() => receiver.received.length === 2, { what: "what the rate allows" });
   await bench.endpoints.update(endpoint.id, { rate: null });
   await waitFor(() => receiver.received.length === 6, { what: "the others" });
+  expect(other.received).toHaveLength(6);
 });
 
 test("a delivery whose worker is killed goes out again under the same webhook-id, and the lost try is in the list", async () => {
@@ -61,7 +62,7 @@ test("a delivery whose worker is killed goes out again under the same webhook-id
   const [dead] = await bench.ledger.beats();
   await bench.ledger.expireWorker({ id: dead?.id ?? "", beatSeq: dead?.beatSeq ?? "" });
   receiver.answer(status(200));
-  await using _service = await startService(bench);
+  await bench.serve();
   expect(await bench.until(id, "delivered")).toMatchObject({ attempts: 2 });
   expect(receiver.received.map(({ headers }) => headers["webhook-id"])).toEqual(["evt_kill", "evt_kill"]);
   expect(await bench.deliveries.attempts(id, 10)).toMatchObject([
@@ -74,7 +75,7 @@ test("without an allow list nothing goes to this machine", async () => {
   await using bench = await openBench();
   await using receiver = await startReceiver();
   const { endpoint } = await bench.endpoint({ url: receiver.url.replace("127.0.0.1", "localhost") });
-  await using _service = await startService(bench, { WARREN_DELIVERY_ALLOW: "", WARREN_DELIVERY_RETRY: "20ms" });
+  await bench.serve({ WARREN_DELIVERY_ALLOW: "", WARREN_DELIVERY_RETRY: "20ms" });
   const id = await bench.deliver(endpoint.id);
   expect(await bench.until(id, "failed")).toMatchObject({ reason: "ENDPOINT_ADDRESS_REFUSED", attempts: 2 });
   expect(receiver.received).toEqual([]);

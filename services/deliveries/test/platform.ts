@@ -28,6 +28,8 @@ export interface Bench extends AsyncDisposable {
   readonly client: Client;
   readonly endpoints: Endpoints;
   readonly deliveries: OutboundDeliveries;
+  /** Starts the service in this process. */
+  serve(settings?: Record<string, string>): Promise<void>;
   /** An endpoint with these fields. */
   endpoint(fields: Record<string, unknown> & { url: string }): Promise<CreatedEndpoint>;
   /** One event straight to an endpoint; the delivery's id. */
@@ -51,14 +53,6 @@ export async function openBench(): Promise<Bench> {
   const deliveries = createOutboundDeliveries({ ledger, client });
   await session.declare(jobsTopology({ queues: ["deliveries"] }));
   stack.use(startPump(ledger, session.publisher()));
-  const event = (eventType: string, fields: Record<string, unknown>) => ({
-    eventType,
-    eventId: randomUUID(),
-    createdAt: "2026-11-22T10:00:00.000Z",
-    payload: { amount: 17 },
-    ...fields,
-  });
-
   const owned = stack.move();
   return {
     world,
@@ -66,12 +60,15 @@ export async function openBench(): Promise<Bench> {
     client,
     endpoints,
     deliveries,
+    async serve(settings = {}) {
+      owned.use(await startService({ ledger, world }, settings));
+    },
     endpoint: (fields) => endpoints.create(newEndpoint.parse(fields)),
     async deliver(endpoint, fields = {}) {
-      return (await client.enqueue(deliverWebhook, { endpoint, ...event("invoice.paid", fields) })).id;
+      return (await client.enqueue(deliverWebhook, { endpoint, ...eventOf("invoice.paid", fields) })).id;
     },
     async publish(eventType, fields = {}) {
-      return (await client.enqueue(publishWebhook, event(eventType, fields))).id;
+      return (await client.enqueue(publishWebhook, eventOf(eventType, fields))).id;
     },
     until: (id, state, timeoutMs = 10_000) =>
       waitFor(
@@ -85,15 +82,24 @@ export async function openBench(): Promise<Bench> {
   };
 }
 
-/** The service in this process. */
-export async function startService(bench: Bench, settings: Record<string, string> = {}): Promise<AsyncDisposable> {
+const eventOf = (eventType: string, fields: Record<string, unknown>) => ({
+  eventType,
+  eventId: randomUUID(),
+  createdAt: "2026-11-22T10:00:00.000Z",
+  payload: { amount: 17 },
+  ...fields,
+});
+
+async function startService(
+  { ledger, world }: Pick<Bench, "ledger" | "world">,
+  settings: Record<string, string>,
+): Promise<AsyncDisposable> {
   await using stack = new AsyncDisposableStack();
   const log = createLogger({ service: "test", level: process.env["TEST_LOG"] === undefined ? "silent" : "info" });
   const metrics = createMetrics({ service: "deliveries", version: "test" });
   const tracing = stack.use(openTracing({ service: "test", version: "test", sampleRatio: 0 }));
-  const session = stack.use(await openSession({ urls: [bench.world.amqpUrl], name: "service", log }));
+  const session = stack.use(await openSession({ urls: [world.amqpUrl], name: "service", log }));
   const config = deliveriesConfig.parse({ ...serviceSettings, ...settings });
-  const { ledger } = bench;
   const service = stack.use(await startDeliveries({ config, ledger, session, log, metrics, tracing, version: "test" }));
   stack.defer(async () => {
     await service.quiet?.();

@@ -58,8 +58,8 @@ export function createOutboundDeliveries({ ledger, client }: OutboundDeliveriesO
   }
 
   return {
-    list: store.list,
-    attempts: store.attempts,
+    list: (filter, limit) => store.list(filter, limit),
+    attempts: (deliveryId, limit) => store.attempts(deliveryId, limit),
     get,
     async retry(id) {
       const delivery = await get(id);

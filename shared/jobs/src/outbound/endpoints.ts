@@ -4,11 +4,11 @@ import {
   type EndpointSecrets,
   type EndpointSettings,
   endpointBreaker,
-  endpointChange,
+  type endpointChange,
   endpointSecrets,
   endpointSettings,
-  newEndpoint,
-  newEndpointSecret,
+  type newEndpoint,
+  type newEndpointSecret,
 } from "@warren/contracts";
 import { createEndpointStore, type EndpointContent, type EndpointRecord, type Ledger, newId } from "@warren/ledger";
 import type { z } from "zod";

@@ -126,15 +126,6 @@ const longestDetail = 2_000;
 /** Outbound deliveries over one ledger. Errors are the ledger's. */
 export function createWebhookDeliveries(ledger: Pick<Ledger, "query" | "run" | "table">): WebhookDeliveryStore {
   const sql = deliveryStatements(ledger.table);
-  const identity = (given: NewWebhookDelivery): readonly unknown[] => [
-    given.id,
-    given.endpointId,
-    given.jobId,
-    given.eventType,
-    given.eventId,
-    given.webhookId,
-    given.body,
-  ];
 
   return {
     async begin(delivery, url) {
@@ -179,6 +170,11 @@ export function createWebhookDeliveries(ledger: Pick<Ledger, "query" | "run" | "
       return rows.length > 0;
     },
   };
+}
+
+function identity(given: NewWebhookDelivery): readonly unknown[] {
+  const { id, endpointId, jobId, eventType, eventId, webhookId, body } = given;
+  return [id, endpointId, jobId, eventType, eventId, webhookId, body];
 }
 
 function settlementValues(report: AttemptReport): readonly unknown[] {
