@@ -15,7 +15,10 @@ const unindented = (code: string): string =>
 
 describe("the README", () => {
   test("shows the job example that runs as a test", () => {
-    const tested = /\/\/ begin\n([\s\S]*?)\/\/ end/.exec(read("shared/jobs/test/example.ts"))?.[1] ?? "not found";
+    const tested =
+      /\/\/ begin\n([\s\S]*?)\/\/ end/.exec(
+        read("shared/service/test/examples/ten-lines.ts").replace(", environment });", " });"),
+      )?.[1] ?? "not found";
     expect(blocks("ts").map(unindented)).toContain(unindented(tested));
   });
 

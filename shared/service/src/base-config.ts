@@ -6,15 +6,17 @@ const scheme = (text: string, ...allowed: readonly string[]) =>
 
 const port = z.coerce.number().int().min(0).max(65_535);
 
+export const logLevel = z
+  .enum(logLevels)
+  .default("info")
+  .describe(`one of ${logLevels.join(", ")}`);
+
 /** Settings of every service; `port` is the service's own default. */
 export function processConfig(defaultPort: number) {
   return z.object({
     PORT: port.default(defaultPort).describe("a port number, 0 to 65535 (0: any free one)"),
     HOST: z.string().default("0.0.0.0").describe("the address to listen on, such as 127.0.0.1"),
-    LOG_LEVEL: z
-      .enum(logLevels)
-      .default("info")
-      .describe(`one of ${logLevels.join(", ")}`),
+    LOG_LEVEL: logLevel,
     WARREN_SHUTDOWN_TIMEOUT_MS: z.coerce
       .number()
       .int()

@@ -1,0 +1,64 @@
+import { readFile } from "node:fs/promises";
+import { defineEvent, defineJob, handle, subscribe } from "@warren/jobs";
+import { createWorld, waitFor } from "@warren/testing";
+import { expect, test } from "vitest";
+import { z } from "zod";
+import { openWarren } from "../src/open-warren.ts";
+import { tenLines } from "./examples/ten-lines.ts";
+
+const environmentOf = (world: { readonly databaseUrl: string; readonly amqpUrl: string }) => ({
+  DATABASE_URL: world.databaseUrl,
+  AMQP_URL: world.amqpUrl,
+  LOG_LEVEL: "fatal",
+});
+
+test("the ten lines of the READMEs run, and the README of this room shows them as they run", async () => {
+  await using world = await createWorld();
+  expect(await tenLines(environmentOf(world))).toEqual({ greeted: "Anna" });
+  const source = await readFile(new URL("examples/ten-lines.ts", import.meta.url), "utf8");
+  const code = source
+    .slice(source.indexOf("// begin\n") + "// begin\n".length, source.indexOf("  // end"))
+    .replaceAll(/^ {2}/gm, "")
+    .replace(", environment });", " });");
+  expect(await readFile(new URL("../README.md", import.meta.url), "utf8")).toContain(code);
+});
+
+test("dispose lets running handlers finish, of jobs and of events, and leaves no connection", async () => {
+  await using world = await createWorld();
+  const slow = defineJob({ name: "slow", payload: z.object({}) });
+  const told = defineEvent({ type: "told", schema: z.object({}) });
+  const begun: string[] = [];
+  const ended: string[] = [];
+  const work = async (what: string) => {
+    begun.push(what);
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    ended.push(what);
+  };
+  {
+    await using warren = await openWarren({ name: "test", environment: environmentOf(world) });
+    await warren.startWorker([handle(slow, () => work("job"))]);
+    await warren.startSubscriber([subscribe(told, { service: "test", name: "told" }, () => work("event"))]);
+    await warren.client.enqueue(slow, {});
+    await warren.client.publish(told, {});
+    await waitFor(() => begun.length === 2);
+    expect(ended).toEqual([]);
+  }
+  expect(ended.toSorted()).toEqual(["event", "job"]);
+});
+
+test("an empty database is refused with what to do, or migrated where that is asked for", async () => {
+  await using world = await createWorld({ database: "empty" });
+  const environment = environmentOf(world);
+  await expect(openWarren({ name: "test", environment })).rejects.toMatchObject({ code: "LEDGER_SCHEMA_BEHIND" });
+  await using warren = await openWarren({ name: "test", environment, migrate: true });
+  const { id } = await warren.client.enqueue(defineJob({ name: "any", payload: z.object({}) }), {});
+  expect(await warren.ledger.findJob(id)).toMatchObject({ state: "ready" });
+});
+
+test("every wrong setting is named at once, and none with its value", async () => {
+  const environment = { DATABASE_URL: "mysql://secret", WARREN_PAYLOAD_KEYS: "", LOG_LEVEL: "loud" };
+  const opening = openWarren({ name: "test", environment });
+  await expect(opening).rejects.toMatchObject({ code: "CONFIG_INVALID" });
+  await expect(opening).rejects.toThrow(/DATABASE_URL[\s\S]*AMQP_URL[\s\S]*LOG_LEVEL/);
+  await expect(opening).rejects.not.toThrow("secret");
+});
