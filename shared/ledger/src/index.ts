@@ -126,6 +126,13 @@ export type { NamedObject, PayloadRecords, Resealed, SealedJob, SweepTurn } from
 export type { SentJob } from "./release.ts";
 export type { Beat, Expired } from "./rescue.ts";
 export {
+  createRerouting,
+  type MarkedFilter,
+  type Rerouted,
+  type Rerouting,
+  type RoutableRequest,
+} from "./routing/reroute.ts";
+export {
   createRoutingRules,
   mostRules,
   type NewRuleRecord,

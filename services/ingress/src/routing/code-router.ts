@@ -38,7 +38,11 @@ export function createCodeRouter(rules: readonly CodeRule[]): CodeRouter {
     let results: RuleResult[] | undefined;
     let hasMade = false;
     for (const rule of rulesOf(event)) {
-      if (!rule.takesType(event.eventType) || skips?.(rule.name) === true) continue;
+      if (!rule.takesType(event.eventType)) continue;
+      if (skips?.(rule.name) === true) {
+        hasMade = true;
+        continue;
+      }
       if (rule.otherwise && hasMade) continue;
       const result = rule.run(event, origin);
       if (result === undefined || (result.made.length === 0 && result.failed === undefined)) continue;

@@ -17,7 +17,7 @@ export interface RouterOptions {
 export interface Router {
   /**
    * What comes of an event. At once where only rules in code have a say; never throws and never rejects: a rule that fails leaves its
-   * failure in the report, and the others run. `skips`: rules that have done their work before.
+   * failure in the report, and the others run. `skips`: rules that have done their work before; with it everything is reported.
    */
   route(event: WebhookEvent, origin: Origin, skips?: (rule: string) => boolean): Routed | Promise<Routed>;
   /** Counts what became of an accepted event. */
@@ -45,7 +45,7 @@ export function createRouter({ code, rules, log, metrics }: RouterOptions): Rout
     route(event, origin, skips) {
       const inCode = code(event, origin, skips);
       const own = rules.of(event.source);
-      return own === undefined ? gather(inCode, false) : routeByAll(own, inCode, event, origin, skips);
+      return own === undefined ? gather(inCode, skips !== undefined) : routeByAll(own, inCode, event, origin, skips);
     },
     accepted({ source, requestId }, { jobs, events, routes }) {
       if (routes === undefined) {
@@ -78,5 +78,5 @@ async function routeByAll(
   const asked = own.filter(({ name, takesType }) => takesType(event.eventType) && skips?.(name) !== true);
   const results = await Promise.all(asked.map(({ explain }) => explain(event, origin)));
   const live = results.filter((result) => result.made.length > 0 || result.failed !== undefined);
-  return gather([...inCode, ...live], live.length > 0);
+  return gather([...inCode, ...live], live.length > 0 || skips !== undefined);
 }

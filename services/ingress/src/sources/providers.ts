@@ -117,3 +117,7 @@ export const providers = {
 export type ProviderName = keyof typeof providers;
 
 export const providerNames = Object.keys(providers) as [ProviderName, ...ProviderName[]];
+
+export function isProviderName(name: string): name is ProviderName {
+  return Object.hasOwn(providers, name);
+}

@@ -2,6 +2,31 @@ import type { CodeEntries } from "./entry.ts";
 
 /** Codes of the rules that say what comes of a webhook. Those of single events are kept with the request, and can be routed again. */
 export const routingCodes = {
+  ROUTE_RULE_UNKNOWN: {
+    meaning: "There is no routing rule of that id.",
+    fix: "List the rules: GET /api/v1/rules. It may have been deleted.",
+  },
+  ROUTE_RULE_NAME_TAKEN: {
+    meaning: "Another routing rule has that name.",
+    fix: "Choose another name, or change the rule that has it.",
+  },
+  ROUTE_RULE_CHANGED: {
+    meaning: "Somebody changed the rule since the given revision.",
+    fix: "Read the rule again, and send the change with its new revision.",
+  },
+  ROUTE_RULES_LIMIT: {
+    meaning: "There are as many routing rules as one process keeps.",
+    fix: "Delete rules that are not used any more, or merge those that differ in a condition only.",
+  },
+  ROUTE_REQUEST_UNKNOWN: {
+    meaning: "There is no stored request of that id.",
+    fix: "Compare the id with the receipt; the request may be past its retention.",
+  },
+  ROUTE_REQUEST_NOT_ACCEPTED: {
+    meaning:
+      "Only accepted requests are routed: a duplicate's event belongs to the first request, and a rejected one is no event.",
+    fix: "Route the request that was accepted with the same dedupe key.",
+  },
   ROUTE_RULE_INVALID: {
     meaning: "The rule contradicts itself, or names something that is not there.",
     fix: "The detail names the field. A job that the ingress does not know needs its queue; one that it knows takes none.",
