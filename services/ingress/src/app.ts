@@ -64,7 +64,15 @@ export function createIngress(options: IngressOptions): Ingress {
     now,
   });
   const rules = options.rules ?? createRoutes({ notify: options.notify });
-  const routing = createRouting({ ledger, rules, log, metrics });
+  const routing = createRouting({
+    ledger,
+    rules,
+    announce: (ready) => jobs.announce(ready),
+    providerOf: (name) => sources.get(name)?.provider,
+    log,
+    metrics,
+    now,
+  });
   const intake = createIntake({ store, router: routing.router, log, now });
   const connections = createConnections({
     limits: options.connectionLimits ?? defaultConnectionLimits,
@@ -88,7 +96,9 @@ export function createIngress(options: IngressOptions): Ingress {
   });
   const { apiKeys = [] } = options;
   const api =
-    apiKeys.length === 0 ? undefined : createApi({ keys: apiKeys, routes: apiRoutes({ sources }), newId, log });
+    apiKeys.length === 0
+      ? undefined
+      : createApi({ keys: apiKeys, routes: apiRoutes({ sources, routing }), newId, log });
   let closed: Promise<void> | undefined;
   return {
     app,

@@ -99,7 +99,7 @@ describe("a rule in code", () => {
       }),
     );
     expect(routed([rule]).jobs).toHaveLength(1);
-    expect(routed([rule], event(paid, more))).toEqual({ jobs: [], events: [] });
+    expect(routed([rule], event(paid, more))).toMatchObject({ jobs: [], events: [], results: [] });
   });
 
   test("takes what its function says, and `otherwise` what no rule before it made anything of", () => {

@@ -62,9 +62,9 @@ export { type Problem, problem, problemContentType } from "./problem.ts";
 export {
   type NewRule,
   newRule,
+  type RerouteAnswer,
   type Rule,
   type RuleChange,
-  type RerouteAnswer,
   type RuleCondition,
   type RuleTarget,
   type RuleTest,

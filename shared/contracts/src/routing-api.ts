@@ -160,7 +160,7 @@ const ruleFields = {
   onFilterError: z.enum(["route", "skip"]),
   transform: ruleTransform.nullable(),
   /** The payload as JSON, in which `{ "$path": "$.data.id" }` stands for a value of the body; `null`: the body as it came. */
-  payload: shallow(32, z.json()).nullable(),
+  payload: shallow(32, z.unknown()).nullable(),
   to: ruleTarget,
 };
 
@@ -192,13 +192,13 @@ export const ruleChange = z.strictObject({
 /** A rule as it is kept. */
 export const rule = z
   .object({
-  id: z.uuid(),
-  ...ruleFields,
-  /** Grows with each change. */
-  revision: z.int(),
-  createdAt: z.iso.datetime(),
-  updatedAt: z.iso.datetime(),
-})
+    id: z.uuid(),
+    ...ruleFields,
+    /** Grows with each change. */
+    revision: z.int(),
+    createdAt: z.iso.datetime(),
+    updatedAt: z.iso.datetime(),
+  })
   .meta({ id: "Rule" });
 
 export type NewRule = z.output<typeof newRule>;

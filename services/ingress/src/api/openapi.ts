@@ -67,15 +67,11 @@ interface Components {
 function createComponents(): Components {
   const schemas = new Map<string, string>();
 
-  /** A name's meaning may differ between what is sent and what is answered (defaults, for one): then the former is `<Name>Input`. */
-  function nameOf(id: string, text: string): string {
-    for (const name of [id, `${id}Input`]) {
-      const known = schemas.get(name);
-      if (known !== undefined && known !== text) continue;
-      schemas.set(name, text);
-      return name;
-    }
-    throw new TypeError(`two schemas are called ${id}: give one another id`);
+  /** Whether a name is free for a text, or has it already. */
+  function take(name: string, text: string): boolean {
+    const known = schemas.get(name);
+    if (known === undefined) schemas.set(name, text);
+    return known === undefined || known === text;
   }
 
   function schemaOf(schema: z.ZodType, io: "input" | "output"): Json {
@@ -89,11 +85,15 @@ function createComponents(): Components {
       text.replaceAll(/"#\/\$defs\/([^"]+)"/g, (_all, id: string) => {
         return JSON.stringify(`#/components/schemas/${names.get(id) ?? define(id)}`);
       });
+    // A name's meaning may differ between what is sent and what is answered (defaults, for one): then the former is `<Name>Input`.
     const define = (id: string): string => {
       const { id: _, ...definition } = $defs?.[id] ?? {};
-      const name = nameOf(id, rename(JSON.stringify(definition)));
-      names.set(id, name);
-      return name;
+      for (const name of [id, `${id}Input`]) {
+        // known before its text is written, which may name itself
+        names.set(id, name);
+        if (take(name, rename(JSON.stringify(definition)))) return name;
+      }
+      throw new TypeError(`two schemas are called ${id}: give one another id`);
     };
     return JSON.parse(rename(JSON.stringify(properties.schema))) as Json;
   }

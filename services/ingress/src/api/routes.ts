@@ -1,10 +1,11 @@
 import type { ApiRoute } from "./route.ts";
+import { type RuleRoutesOptions, ruleRoutes } from "./rules.ts";
 import { type SourceRoutesOptions, sourceRoutes } from "./sources.ts";
 
 /** What the routes of all areas need. */
-export type ApiParts = SourceRoutesOptions;
+export type ApiParts = SourceRoutesOptions & RuleRoutesOptions;
 
 /** Every route of the management API. An area is one file and one line here. */
 export function apiRoutes(parts: ApiParts): readonly ApiRoute[] {
-  return [...sourceRoutes(parts)];
+  return [...sourceRoutes(parts), ...ruleRoutes(parts)];
 }

@@ -82,7 +82,9 @@ export function createIntake({ store, router, log, now }: IntakeOptions): Intake
         eventId,
         eventType,
         eventSubject: verdict.eventSubject ?? subjectOf(source.provider, request, verdict.parsed),
-        ...routed,
+        jobs: routed.jobs,
+        events: routed.events,
+        routes: routed.routes,
       });
     try {
       let kind: Acceptance;

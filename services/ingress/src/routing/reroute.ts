@@ -1,5 +1,11 @@
 import { WarrenError } from "@warren/contracts";
-import { LedgerConflictError, LedgerDataError, type KeptRoute, type Rerouting, type RoutableRequest } from "@warren/ledger";
+import {
+  type KeptRoute,
+  LedgerConflictError,
+  LedgerDataError,
+  type Rerouting,
+  type RoutableRequest,
+} from "@warren/ledger";
 import { createEvent, type WebhookEvent } from "../intake/event.ts";
 import { isProviderName } from "../sources/providers.ts";
 import { type Routed, withoutOutput } from "./routed.ts";
@@ -52,7 +58,7 @@ export function createReroute({ store, router, announce }: RerouteOptions): Rero
   };
 }
 
-const reported = ({ jobs, events, routes = [] }: Routed): Required<Routed> => ({ jobs, events, routes });
+const reported = ({ jobs, events, routes = [] }: Routed) => ({ jobs, events, routes });
 
 /** A report is missing where rules in code did all they had to do. */
 function hasMade({ routes, jobIds }: RoutableRequest, rule: string): boolean {

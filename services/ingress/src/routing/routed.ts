@@ -1,5 +1,5 @@
 import { type ErrorCode, WarrenError } from "@warren/contracts";
-import type { AcceptedRequest, NewJob, NewOutboxEvent, RouteOutcome } from "@warren/ledger";
+import type { NewJob, NewOutboxEvent, RouteOutcome } from "@warren/ledger";
 
 /** One thing that a rule made. */
 export type Made =
@@ -20,9 +20,15 @@ export interface RuleResult {
 }
 
 /** What is to be stored with an event. */
-export type Routed = Required<Pick<AcceptedRequest, "jobs" | "events">> & Pick<AcceptedRequest, "routes">;
+export interface Routed {
+  readonly jobs: readonly NewJob[];
+  readonly events: readonly NewOutboxEvent[];
+  /** `undefined`: nothing worth a report. */
+  readonly routes: readonly RouteOutcome[] | undefined;
+  readonly results: readonly RuleResult[];
+}
 
-const nothing: Routed = { jobs: [], events: [] };
+const nothing: Routed = { jobs: [], events: [], routes: undefined, results: [] };
 
 /**
  * What all rules made, as the store takes it. Plain jobs alone, all made as they should be, carry no report: nobody would look for it, and
@@ -46,15 +52,18 @@ export function gather(results: readonly RuleResult[], reported: boolean): Route
       remarkable = true;
     }
   }
-  return remarkable ? { jobs, events, routes } : { jobs, events };
+  return { jobs, events, routes: remarkable ? routes : undefined, results };
 }
 
-/** The same event without what was made of it, because the ledger refused to store it. */
-export function withoutOutput({ routes = [], jobs }: Routed, why: string): Routed {
-  const failed = failure("ROUTE_OUTPUT_REFUSED", why);
-  const names = routes.length > 0 ? routes.map(({ rule }) => rule) : jobs.map(({ name }) => `code/${name}`);
-  const kept = routes.flatMap((route) => ("failed" in route ? [route] : []));
-  return { jobs: [], events: [], routes: [...kept, ...[...new Set(names)].map((rule) => ({ rule, failed }))] };
+/** The same event without what was made of it, because the ledger refused to store it: each rule that made something has failed. */
+export function withoutOutput({ results }: Routed, why: string): Routed {
+  const refused = failure("ROUTE_OUTPUT_REFUSED", why);
+  const left = results.map(({ rule, made, failed }) => ({
+    rule,
+    made: [],
+    failed: made.length > 0 ? refused : failed,
+  }));
+  return gather(left, true);
 }
 
 const maxMessageLength = 500;

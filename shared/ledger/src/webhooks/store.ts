@@ -40,7 +40,7 @@ export interface AcceptedRequest extends ReceivedRequest {
   /** For the broker: in the outbox with the same commit, sent by the dispatcher. Default none. */
   readonly events?: readonly NewOutboxEvent[];
   /** What each rule made, or why it failed, to be kept with the request. Without it nothing is kept but the jobs. */
-  readonly routes?: readonly RouteOutcome[];
+  readonly routes?: readonly RouteOutcome[] | undefined;
 }
 
 export interface RejectedRequest extends ReceivedRequest {

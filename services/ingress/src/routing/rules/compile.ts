@@ -32,6 +32,7 @@ export interface LiveRule {
   readonly name: string;
   readonly source: string | undefined;
   readonly takesType: (type: string | undefined) => boolean;
+  readonly needsSandbox: boolean;
   /** Never rejects. */
   readonly explain: (event: WebhookEvent, origin: Origin) => Promise<Explained>;
 }
@@ -85,7 +86,7 @@ export function compileRule(rule: NewRule, { sandbox, knownJobs }: CompileParts)
     return body;
   }
 
-  return { name, source: source ?? undefined, takesType, explain };
+  return { name, source: source ?? undefined, takesType, needsSandbox: transform !== null, explain };
 }
 
 /** What a transform is given, as `event`. */

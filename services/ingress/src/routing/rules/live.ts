@@ -1,9 +1,11 @@
 import { newRule } from "@warren/contracts";
 import type { RoutingRules, RuleRecord } from "@warren/ledger";
 import type { Logger } from "@warren/observability";
+import type { Sandbox } from "../sandbox/sandbox.ts";
 import { type CompileParts, compileRule, type LiveRule } from "./compile.ts";
 
 export interface LiveRulesOptions extends CompileParts {
+  readonly sandbox: Pick<Sandbox, "run" | "warm">;
   readonly store: Pick<RoutingRules, "version" | "enabled">;
   readonly log: Logger;
   /** How often changes are looked for, in milliseconds. Default 1,000. */
@@ -34,7 +36,10 @@ export function createLiveRules({ store, sandbox, knownJobs, log, pollMs = 1_000
   async function read(): Promise<void> {
     if (known !== undefined && (await store.version()) === known) return;
     const { version, rules: records } = await store.enabled();
-    rules = records.flatMap((record) => compiled(record) ?? []);
+    const next = records.flatMap((record) => compiled(record) ?? []);
+    // no event waits for the thread to start
+    if (next.some(({ needsSandbox }) => needsSandbox)) await sandbox.warm();
+    rules = next;
     bySource = new Map();
     known = version;
   }

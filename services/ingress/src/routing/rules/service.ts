@@ -1,4 +1,4 @@
-import { type NewRule, type Rule, type RuleChange, newRule, WarrenError } from "@warren/contracts";
+import { type NewRule, newRule, type Rule, type RuleChange, WarrenError } from "@warren/contracts";
 import { mostRules, type NewRuleRecord, type RoutingRules, type RuleRecord, type RuleRefusal } from "@warren/ledger";
 import { type CompileParts, compileRule, type LiveRule } from "./compile.ts";
 import { type LiveRules, ruleOf } from "./live.ts";
@@ -55,7 +55,7 @@ export function createRuleService({ store, live, sandbox, knownJobs, newId }: Ru
   return {
     list: async (page) => (await store.list(page)).map(viewOf),
     get,
-    create: (rule) => kept(rule, store.create, newId()),
+    create: (rule) => kept(rule, (record) => store.create(record), newId()),
     async change(id, { revision, ...change }) {
       const before = await get(id);
       if (revision !== undefined && revision !== before.revision) throw refused("changed", before.name, id);

@@ -69,7 +69,9 @@ const longestKey = 200;
 
 /** A key of any length as one that every store takes. */
 const keyOf = (text: string): string =>
-  text.length <= longestKey && !text.includes("\u0000") ? text : createHash("sha256").update(text).digest("base64url");
+  text.length <= longestKey && !text.includes("\u0000") && text.isWellFormed()
+    ? text
+    : createHash("sha256").update(text).digest("base64url");
 
 function jobOptions({ key, unique, delayMs, priority }: JobTarget): (event: WebhookEvent) => RouteJobOptions {
   const keySteps = key === undefined ? undefined : stepsOf(key);

@@ -13,6 +13,8 @@ export interface SandboxOptions {
 
 /** Runs transforms, one after the other, in a thread that is started at the first. A thread that breaks or hangs is replaced. */
 export interface Sandbox extends AsyncDisposable {
+  /** Starts the thread, so that the first event does not wait for it. Never rejects. */
+  warm(): Promise<void>;
   /** Never rejects, and answers within `timeoutMs`, the wait for its turn and a grace of half a second. */
   run(task: SandboxTask): Promise<SandboxAnswer>;
 }
@@ -25,7 +27,7 @@ interface Waiting {
 
 /** For what the engine does not check its clock in. */
 const graceMs = 500;
-const startMs = 10_000;
+const startMs = 5_000;
 const file = new URL("./thread.ts", import.meta.url);
 
 export function createSandbox({ log, maxWaiting = 200, maxWaitMs = 2_000 }: SandboxOptions): Sandbox {
@@ -103,6 +105,9 @@ export function createSandbox({ log, maxWaiting = 200, maxWaitMs = 2_000 }: Sand
   }
 
   return {
+    async warm() {
+      if (!isClosed) await ready();
+    },
     run: (task) =>
       new Promise((answer) => {
         if (waiting.length >= maxWaiting) {
