@@ -177,7 +177,7 @@ describe("a mail whose answer never came", () => {
 test("a thousand mails go out once each", async () => {
   await using platform = await startPlatform();
   const ids = await platform.send(1_000);
-  await waitFor(() => platform.sink.counts().messages >= 1_000, { what: "1,000 mails", timeoutMs: 20_000 });
+  await waitFor(() => platform.sink.counts().messages >= 1_000, { what: "1,000 mails", timeoutMs: 50_000 });
   const jobs = await platform.finished(ids);
   expect(jobs.every(({ state, attempt }) => state === "succeeded" && attempt === 1)).toBe(true);
   expect(platform.sink.counts()).toMatchObject({ messages: 1_000, uniqueMessageIds: 1_000 });

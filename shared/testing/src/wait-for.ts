@@ -3,7 +3,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 export interface WaitForOptions {
   /** What is waited for, as the failure will say it: "the job to be settled". */
   readonly what?: string;
-  /** Default 10 s. */
+  /** Default 30 s: a bound for what never happens, not a measure. */
   readonly timeoutMs?: number;
   /** Pause between two looks. Default 20 ms. */
   readonly intervalMs?: number;
@@ -17,7 +17,7 @@ export async function waitFor<T>(
   condition: () => T | Promise<T>,
   options: WaitForOptions = {},
 ): Promise<Exclude<T, false | undefined | null>> {
-  const { what = "the condition", timeoutMs = 10_000, intervalMs = 20 } = options;
+  const { what = "the condition", timeoutMs = 30_000, intervalMs = 20 } = options;
   const deadline = performance.now() + timeoutMs;
   let lastError: unknown;
   for (;;) {

@@ -57,7 +57,7 @@ export interface TestWarren extends AsyncDisposable {
   /** All jobs ever enqueued, finished ones too, in the order in which they came: for `expectEnqueued` as well. */
   enqueuedJobs(): Promise<readonly JobRecord[]>;
   job(id: string): Promise<JobRecord | undefined>;
-  /** Waits until the job is in this state, at most 10 s. */
+  /** Waits until the job is in this state, at most 30 s. */
   until(id: string, state: JobState): Promise<JobRecord>;
   /**
    * Runs what waits and what comes of it, and resolves when no job is unfinished, the outbox is empty, and subscribers have nothing in hand.
