@@ -1,9 +1,10 @@
 import type { Recipient } from "@warren/contracts";
-import type { Client } from "@warren/jobs";
-import { createWebhookStore, type Ledger, newId } from "@warren/ledger";
+import type { Client, KeyRing } from "@warren/jobs";
+import { createSourceStore, createWebhookStore, type Ledger, newId } from "@warren/ledger";
 import type { Logger, Metrics, Tracing } from "@warren/observability";
 import type { FastifyInstance } from "fastify";
 import { clientAddressOf } from "./address/client-address.ts";
+import type { ApiRoute } from "./api/route.ts";
 import { apiRoutes } from "./api/routes.ts";
 import { createApi } from "./api/server.ts";
 import { type ConnectionLimits, createConnections, defaultConnectionLimits } from "./http/connections.ts";
@@ -14,13 +15,22 @@ import { createRejections, defaultRejectionLimits, type RejectionLimits } from "
 import type { CodeRule } from "./routing/route.ts";
 import { createRoutes } from "./routing/routes.ts";
 import { createRouting } from "./routing/routing.ts";
-import type { Sources } from "./sources/source.ts";
+import { createLiveSources } from "./sources/live.ts";
+import { createSourceManager } from "./sources/manage.ts";
+import type { SourceMap } from "./sources/source.ts";
 
 export interface IngressOptions {
-  readonly ledger: Pick<Ledger, "table" | "run" | "query" | "transaction" | "enqueueIn" | "events">;
+  readonly ledger: Pick<Ledger, "table" | "query" | "run" | "transaction" | "enqueueIn" | "events">;
   /** Tells workers of committed jobs, in the background. */
   readonly jobs: Pick<Client, "announce">;
-  readonly sources: Sources;
+  /** Those of the configuration; the others come from the database. */
+  readonly sources: SourceMap;
+  /** The configured ones anew, if a file of theirs has changed. Default: they stay. */
+  readonly reloadSources?: () => SourceMap | undefined;
+  /** Seals the secrets of sources that are made over the API, and opens them. */
+  readonly keyRing?: KeyRing | undefined;
+  /** How often changes of sources are asked for. Default 1 s. */
+  readonly sourcePollMs?: number;
   readonly trustedProxies: readonly string[];
   readonly notify: Recipient | undefined;
   readonly maxInFlight: number;
@@ -44,7 +54,7 @@ export interface Ingress {
   readonly app: FastifyInstance;
   /** The management API, to listen on a port of its own; `undefined` without keys. */
   readonly api: FastifyInstance | undefined;
-  /** Reads the routing rules, and from then on their changes; before it listens. */
+  /** Reads the routing rules and the sources of the database, and from then on their changes; before it listens. */
   start(): Promise<void>;
   /** Takes no new connection, answers what is under way, closes every connection with its answer. */
   quiet(): Promise<void>;
@@ -53,7 +63,7 @@ export interface Ingress {
 }
 
 export function createIngress(options: IngressOptions): Ingress {
-  const { ledger, jobs, sources, log, metrics, tracing, now = Date.now } = options;
+  const { ledger, jobs, keyRing, log, metrics, tracing, now = Date.now } = options;
   const deadline = options.storeDeadlineMs === undefined ? {} : { deadlineMs: options.storeDeadlineMs };
   const store = createWebhookStore({ ledger, newId, onJobs: (ready) => jobs.announce(ready), ...deadline });
   const rejections = createRejections({
@@ -62,6 +72,15 @@ export function createIngress(options: IngressOptions): Ingress {
     log,
     metrics,
     now,
+  });
+  const sourceStore = createSourceStore(ledger);
+  const sources = createLiveSources({
+    configured: options.sources,
+    reload: options.reloadSources ?? (() => undefined),
+    store: sourceStore,
+    keyRing,
+    log,
+    pollMs: options.sourcePollMs ?? 1_000,
   });
   const rules = options.rules ?? createRoutes({ notify: options.notify });
   const routing = createRouting({
@@ -95,17 +114,26 @@ export function createIngress(options: IngressOptions): Ingress {
     isClosing,
   });
   const { apiKeys = [] } = options;
-  const api =
-    apiKeys.length === 0
-      ? undefined
-      : createApi({ keys: apiKeys, routes: apiRoutes({ sources, routing }), newId, log });
+  const api = apiKeys.length === 0 ? undefined : createApi({ keys: apiKeys, routes: managementRoutes(), newId, log });
+
+  function managementRoutes(): readonly ApiRoute[] {
+    return apiRoutes({
+      routing,
+      manager: createSourceManager({ store: sourceStore, live: sources, keyRing, newId, now, log }),
+      live: sources,
+      testing: { inject: (request) => app.inject({ ...request, headers: { ...request.headers } }), newId, now },
+    });
+  }
+
   let closed: Promise<void> | undefined;
   return {
     app,
     api,
-    start: () => routing.start(),
+    async start() {
+      await Promise.all([routing.start(), sources.start()]);
+    },
     quiet() {
-      closed ??= Promise.all([app.close(), api?.close()]).then(() => undefined);
+      closed ??= Promise.all([app.close(), api?.close(), sources[Symbol.asyncDispose]()]).then(() => undefined);
       return closed;
     },
     async drain() {

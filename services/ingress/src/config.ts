@@ -1,4 +1,5 @@
 import { emailAddress } from "@warren/contracts";
+import { payloadSettings } from "@warren/jobs";
 import { z } from "zod";
 import { addressList } from "./address/address-list.ts";
 import { defaultConnectionLimits } from "./http/connections.ts";
@@ -25,6 +26,7 @@ function listed(text: string): string[] {
 
 /** Settings of the ingress. Sources may also be given one a variable: see `sources/load.ts`. */
 export const ingressConfig = z.object({
+  ...payloadSettings.shape,
   WARREN_API_KEYS: z
     .string()
     .default("")

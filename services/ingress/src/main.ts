@@ -1,11 +1,11 @@
 import { readFileSync } from "node:fs";
 import { jobsTopology } from "@warren/amqp";
-import { createClient } from "@warren/jobs";
+import { createClient, openPayloads } from "@warren/jobs";
 import { listenError, registerHealthRoutes, runService } from "@warren/service";
 import type { FastifyInstance } from "fastify";
 import { createIngress } from "./app.ts";
 import { ingressConfig } from "./config.ts";
-import { loadSources } from "./sources/load.ts";
+import { configuredSources } from "./sources/reload.ts";
 
 await runService({
   name: "ingress",
@@ -16,12 +16,17 @@ await runService({
   needs: { ledger: true, amqp: "optional" },
   server: "service",
   start: async ({ config, process: own, log, metrics, tracing, health, ledger, session }) => {
-    const sources = loadSources({
+    const { sources, reload } = configuredSources({
       env: process.env,
       sources: config.WARREN_SOURCES,
+      sourcesFile: process.env["WARREN_SOURCES_FILE"],
       readFile: (path) => readFileSync(path, "utf8"),
     });
-    if (sources.size === 0) log.warn("no webhook source is configured: set WARREN_SOURCES or WARREN_SOURCE_<NAME>");
+    if (sources.size === 0 && config.WARREN_API_KEYS.length === 0) {
+      log.warn(
+        "no webhook source is configured: set WARREN_SOURCES or WARREN_SOURCE_<NAME>, or make some over the API",
+      );
+    }
 
     const jobs = createClient({
       ledger,
@@ -37,6 +42,8 @@ await runService({
       ledger,
       jobs,
       sources,
+      reloadSources: reload,
+      keyRing: openPayloads(config).keyRing,
       trustedProxies: config.WARREN_TRUSTED_PROXIES,
       notify: email === undefined ? undefined : { id: "operator", email, locale },
       maxInFlight: config.WARREN_MAX_IN_FLIGHT,

@@ -12,6 +12,7 @@ import { platformCodes } from "./codes/platform.ts";
 import { requestsCodes } from "./codes/requests.ts";
 import { routingCodes } from "./codes/routing.ts";
 import { schedulesCodes } from "./codes/schedules.ts";
+import { sourcesCodes } from "./codes/sources.ts";
 import { webhooksCodes } from "./codes/webhooks.ts";
 
 /**
@@ -34,6 +35,7 @@ export const errorCatalogue = {
   ...payloadsCodes,
   ...controlCodes,
   ...apiCodes,
+  ...sourcesCodes,
 } as const;
 
 export type ErrorCode = keyof typeof errorCatalogue;

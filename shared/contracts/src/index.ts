@@ -82,7 +82,24 @@ export {
   ruleTransform,
   typePattern,
 } from "./routing-api.ts";
-export { type SourceView, sourceView } from "./sources-api.ts";
+export {
+  type NewSourceBody,
+  newSource,
+  providerView,
+  type SecretRotation,
+  type SourcePatch,
+  type SourceTest,
+  type SourceTestResult,
+  type SourceTraits,
+  type SourceView,
+  secretRotation,
+  sourcePatch,
+  sourceTest,
+  sourceTestResult,
+  sourceTraits,
+  sourceView,
+  sourceWithSecret,
+} from "./sources-api.ts";
 export { currentTemplateVersion, type TemplateData, type TemplateName, templateCatalogue } from "./templates.ts";
 export {
   type RejectionCause,

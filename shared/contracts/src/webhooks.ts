@@ -7,6 +7,8 @@ import { z } from "zod";
 export const rejectionCause = z.enum([
   /** No source of that name is configured. */
   "source_unknown",
+  /** The source was disabled over the management API. */
+  "source_disabled",
   /** More bytes arrived than the source takes. */
   "body_too_large",
   /** The connection ended before the whole body had arrived. */

@@ -184,6 +184,15 @@ export type { KeptRoute, RouteOutcome, RoutingMarker } from "./webhooks/routed.t
 export type { RouteEvent, RunAnswer, RunMode, RunOrder, SkipReason } from "./webhooks/run-events.ts";
 export type { Looked, SearchBudget } from "./webhooks/search.ts";
 export {
+  createSourceStore,
+  type NewSource,
+  type NewSourceSecret,
+  type SourceChange,
+  type SourceRecord,
+  type SourceSecretRecord,
+  type SourceStore,
+} from "./webhooks/sources.ts";
+export {
   type Acceptance,
   type AcceptedJob,
   type AcceptedRequest,

@@ -1,5 +1,6 @@
-import { type ErrorCode, WarrenError } from "@warren/contracts";
+import type { ErrorCode } from "@warren/contracts";
 import { z } from "zod";
+import { problemsAt, type RequestProblem, requestInvalid } from "../http/request-invalid.ts";
 
 /** What a call answers with: JSON of a schema, bytes as they are, or nothing. */
 export type AnswerShape =
@@ -140,9 +141,7 @@ export function defineRoute<
         if (schema === undefined) return undefined;
         const parsed = schema.safeParse(value);
         if (parsed.success) return parsed.data;
-        for (const { path, message } of parsed.error.issues) {
-          problems.push({ path: [where, ...path.map(String)].join("."), message });
-        }
+        problems.push(...problemsAt(where, parsed.error));
         return undefined;
       };
       const call = {
@@ -157,17 +156,6 @@ export function defineRoute<
       return written(answers, answer);
     },
   };
-}
-
-interface RequestProblem {
-  readonly path: string;
-  readonly message: string;
-}
-
-/** For a check that no schema can make: `body.options` of a source depend on its provider. */
-export function requestInvalid(problems: readonly RequestProblem[]): WarrenError {
-  const text = problems.map(({ path, message }) => `${path}: ${message}`).join("; ");
-  return new WarrenError("API_REQUEST_INVALID", text, { details: { errors: problems } });
 }
 
 /** The answer as bytes. What the schema does not name is left out, so that no secret leaves by an oversight. */

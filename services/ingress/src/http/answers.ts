@@ -14,6 +14,7 @@ const notAuthentic: Refusal = { status: 401, code: "WEBHOOK_NOT_AUTHENTIC" };
 /** 4xx is for what will never pass, however often it is sent. */
 const refusals: Readonly<Record<RejectionCause, Refusal>> = {
   source_unknown: { status: 404, code: "WEBHOOK_SOURCE_UNKNOWN" },
+  source_disabled: { status: 404, code: "WEBHOOK_SOURCE_DISABLED" },
   body_too_large: { status: 413, code: "WEBHOOK_BODY_TOO_LARGE" },
   body_incomplete: { status: 400, code: "WEBHOOK_BODY_INCOMPLETE" },
   body_malformed: { status: 400, code: "WEBHOOK_BODY_MALFORMED" },
@@ -58,11 +59,18 @@ const failures = {
   store: "WEBHOOK_STORE_UNAVAILABLE",
   internal: "INTERNAL",
   secrets: "WEBHOOK_SECRETS_NOT_CURRENT",
+  source: "WEBHOOK_SOURCE_UNAVAILABLE",
 } as const satisfies Record<string, ErrorCode>;
 
 /** Our own failure is always 503: senders that retry keep the webhook for us. */
 export function answerFailed(reply: FastifyReply, why: keyof typeof failures, correlationId: string): FastifyReply {
   return sendProblem(reply, 503, failures[why], { correlationId, retryAfterSeconds: 5 });
+}
+
+/** Authentic, but more than its source takes now: not kept, so that its sender comes again. */
+export function answerLimited(reply: FastifyReply, retryAfterMs: number, correlationId: string): FastifyReply {
+  const retryAfterSeconds = Math.ceil(retryAfterMs / 1000);
+  return sendProblem(reply, 429, "WEBHOOK_RATE_LIMITED", { correlationId, retryAfterSeconds });
 }
 
 export function answerOverloaded(reply: FastifyReply, correlationId: string): FastifyReply {

@@ -6,7 +6,7 @@ import type { Intake, Outcome } from "../intake/intake.ts";
 import type { Rejections } from "../intake/rejections.ts";
 import { methods } from "../sources/provider.ts";
 import type { Source, Sources } from "../sources/source.ts";
-import { answerFailed, answerOverloaded, answerRejected, answerTaken } from "./answers.ts";
+import { answerFailed, answerLimited, answerOverloaded, answerRejected, answerTaken } from "./answers.ts";
 import { announcedBytes, type BufferBudget, discardBody, readBody } from "./body.ts";
 import { correlationOf } from "./correlation.ts";
 import { oweAnswer } from "./owed.ts";
@@ -61,6 +61,10 @@ export function registerWebhooks(app: FastifyInstance, options: WebhooksOptions)
     const source = sources.get(request.params.source);
     if (source === undefined) {
       discardBody(request.raw);
+      if (sources.mayKnow(request.params.source)) {
+        requests.inc({ source: unknownSource, outcome: "failed" });
+        return answerFailed(reply, "source", correlationId);
+      }
       requests.inc({ source: unknownSource, outcome: "rejected" });
       record(request, {
         id,
@@ -97,6 +101,7 @@ export function registerWebhooks(app: FastifyInstance, options: WebhooksOptions)
       }
       requests.inc({ source: source.name, outcome: outcome.kind });
       if (outcome.kind === "failed") return answerFailed(reply, outcome.why, correlationId);
+      if (outcome.kind === "limited") return answerLimited(reply, outcome.retryAfterMs, correlationId);
       ackSeconds.observe({ source: source.name }, (performance.now() - startedAt) / 1000);
       if (isClosing()) reply.header("connection", "close");
       if (outcome.kind === "challenge") {
@@ -234,6 +239,7 @@ function askedFor({ params }: FastifyRequest): string {
 }
 
 function unsupported({ raw }: FastifyRequest, source: Source): RejectionCause | undefined {
+  if (!source.enabled) return "source_disabled";
   if (!source.methods.some((method) => method === raw.method)) return "method_not_allowed";
   // Node takes off the last coding only, which is chunked: what stands before it is left on the body
   const coding = raw.headers["transfer-encoding"];

@@ -23,6 +23,8 @@ export type Outcome =
   | { readonly kind: "accepted" | "duplicate"; readonly answer: Answer | undefined }
   | Challenge
   | { readonly kind: "rejected"; readonly cause: RejectionCause }
+  /** Authentic, but more than the source's rate limit takes: nothing was kept. */
+  | { readonly kind: "limited"; readonly retryAfterMs: number }
   /** Our failure: it was not accepted, or we do not know, and the sender should come again. */
   | { readonly kind: "failed"; readonly why: "store" | "secrets" };
 
@@ -48,6 +50,11 @@ export function createIntake({ store, router, log, now }: IntakeOptions): Intake
         log.error({ source: source.name }, "no secret of this source is current; its webhooks are put off"),
       );
       return { kind: "failed", why: "secrets" };
+    }
+
+    if (source.limit !== undefined) {
+      const retryAfterMs = source.limit.take(nowMs);
+      if (retryAfterMs > 0) return { kind: "limited", retryAfterMs };
     }
 
     const { dedupeKey, eventId, eventType } = verdict;

@@ -1,9 +1,11 @@
+import type { KeyObject } from "node:crypto";
 import { sourceName, WarrenError } from "@warren/contracts";
 import { z } from "zod";
 import type { Secret } from "../verify/verdict.ts";
+import { openProvider, openSource, secretOf } from "./open.ts";
 import { providers } from "./providers.ts";
 import { type SecretSetting, type SourceSettings, sourceSettings, sourcesSettings } from "./settings.ts";
-import { contentTypeRule, type Source, type Sources } from "./source.ts";
+import type { Source, SourceMap } from "./source.ts";
 
 /** What sources are read from; files are read once, at start. */
 export interface SourcesInput {
@@ -24,14 +26,14 @@ const prefix = "WARREN_SOURCE_";
  *
  * `WARREN_SOURCE_SHOP_EU` is the source `shop-eu`. Throws CONFIG_INVALID, which names the variable and never shows a secret.
  */
-export function loadSources(input: SourcesInput): Sources {
+export function loadSources(input: SourcesInput): SourceMap {
   const sources = new Map<string, Source>();
   const origins = new Map<string, string>();
   for (const { name, origin, settings } of [...fromJson(input), ...fromVariables(input)]) {
     const earlier = origins.get(name);
     if (earlier !== undefined) throw invalid(origin, `defines the source ${name}, which ${earlier} defines too`);
     origins.set(name, origin);
-    sources.set(name, openSource(name, settings, origin, input));
+    sources.set(name, openConfigured(name, settings, origin, input));
   }
   return sources;
 }
@@ -71,38 +73,26 @@ function* fromVariables(input: SourcesInput): Generator<NamedSettings> {
   }
 }
 
-function openSource(name: string, settings: SourceSettings, origin: string, input: SourcesInput): Source {
-  const provider = providers[settings.provider];
-  const { verify, secretKey } = attempt(origin, `${name}.options`, () => provider.open(settings.options));
-  const secrets = settings.secrets.map((setting, at): Secret => {
-    return attempt(origin, `secret ${at + 1} of ${name}`, () => {
-      const key = secretKey(secretText(setting, input));
-      const period = typeof setting === "string" ? {} : setting;
-      return {
-        key,
-        notBeforeMs: period.notBefore === undefined ? Number.NEGATIVE_INFINITY : Date.parse(period.notBefore),
-        notAfterMs: period.notAfter === undefined ? Number.POSITIVE_INFINITY : Date.parse(period.notAfter),
-      };
-    });
-  });
-  if (provider.hasSecrets && secrets.length === 0) {
+function openConfigured(name: string, settings: SourceSettings, origin: string, input: SourcesInput): Source {
+  const readSecrets = (secretKey: (text: string) => KeyObject): readonly Secret[] =>
+    settings.secrets.map((setting, at) =>
+      attempt(origin, `secret ${at + 1} of ${name}`, () => {
+        const period = typeof setting === "string" ? {} : setting;
+        return secretOf(secretKey(secretText(setting, input)), {
+          notBefore: period.notBefore === undefined ? undefined : new Date(period.notBefore),
+          notAfter: period.notAfter === undefined ? undefined : new Date(period.notAfter),
+        });
+      }),
+    );
+  const provider = attempt(origin, `${name}.options`, () => openProvider(settings));
+  const source = { ...openSource(name, settings, provider), secrets: readSecrets(provider.secretKey) };
+  if (providers[settings.provider].hasSecrets && source.secrets.length === 0) {
     throw invalid(
       origin,
       `the source ${name} has no secret: add "secrets", or set ${prefix}${variableOf(name)}_SECRET`,
     );
   }
-  const contentTypes = settings.contentTypes ?? provider.contentTypes;
-  return {
-    name,
-    provider: settings.provider,
-    verify,
-    secrets,
-    maxBodyBytes: settings.maxBodyBytes,
-    takesContentType: contentTypeRule(contentTypes),
-    contentTypes,
-    methods: provider.methods,
-    ack: provider.ack,
-  };
+  return source;
 }
 
 function secretText(setting: SecretSetting, input: SourcesInput): string {

@@ -35,6 +35,7 @@ export interface Provider {
   readonly hasSecrets: boolean;
   /** Checks the options of a source (throws a `ZodError`) and makes its verifier. */
   readonly open: (options: unknown) => { readonly verify: Verify; readonly secretKey: (text: string) => KeyObject };
+  readonly options: z.ZodType;
 }
 
 export const json = ["application/json", "application/*+json"] as const;
@@ -50,6 +51,7 @@ export function defineProvider<Options>(definition: ProviderDefinition<Options>)
     methods: definition.methods ?? ["POST"],
     ack: definition.ack ?? { kind: "receipt", status: 202 },
     hasSecrets: secret !== undefined,
+    options: definition.options,
     open: (raw) => {
       const options = definition.options.parse(raw);
       const secretKey = (text: string) => {

@@ -1,4 +1,4 @@
-import { sourceName } from "@warren/contracts";
+import { sourceName, sourceTraits } from "@warren/contracts";
 import { z } from "zod";
 import { type ProviderName, providerNames } from "./providers.ts";
 
@@ -30,24 +30,13 @@ const secretSetting = z.union([
 
 export type SecretSetting = z.infer<typeof secretSetting>;
 
-const mebibyte = 1_048_576;
-
 /** One source as configured. */
 export const sourceSettings = z.strictObject({
   provider: z.enum(providerNames satisfies [ProviderName, ...ProviderName[]], {
     error: `expected one of ${providerNames.join(", ")}`,
   }),
   secrets: z.array(secretSetting).default([]),
-  /** Settings of the provider, see `src/verify/options.ts`. */
-  options: z.record(z.string(), z.unknown()).default({}),
-  /** Largest body in bytes, as received. Default 1 MiB. */
-  maxBodyBytes: z
-    .int()
-    .min(1)
-    .max(64 * mebibyte)
-    .default(mebibyte),
-  /** Media types taken, such as `application/json`, `text/*`, `application/*+json` or `*`. Default: the provider's. */
-  contentTypes: z.array(z.string().min(1)).min(1).optional(),
+  ...sourceTraits,
 });
 
 export type SourceSettings = z.infer<typeof sourceSettings>;

@@ -1,6 +1,8 @@
+import type { SourceTraits } from "@warren/contracts";
 import type { Ack, Secret, Verify } from "../verify/verdict.ts";
 import type { Method } from "./provider.ts";
 import type { ProviderName } from "./providers.ts";
+import type { RateLimit } from "./rate-limit.ts";
 
 /** One configured sender of webhooks, ready to judge requests. */
 export interface Source {
@@ -14,11 +16,28 @@ export interface Source {
   readonly takesContentType: (header: string | undefined) => boolean;
   readonly contentTypes: readonly string[];
   readonly methods: readonly Method[];
+  /** A disabled source refuses everything and keeps what it refused. */
+  readonly enabled: boolean;
+  /** Events a second that it takes, in this process; `undefined`: any number. */
+  readonly limit: RateLimit | undefined;
+  readonly rateLimit: SourceTraits["rateLimit"];
+  /** The provider's options as configured. */
+  readonly options: SourceTraits["options"];
   /** What an accepted or duplicate request is answered with, unless its verdict says otherwise. */
   readonly ack: Ack;
 }
 
-export type Sources = ReadonlyMap<string, Source>;
+export type SourceMap = ReadonlyMap<string, Source>;
+
+/** The sources that a process knows now. */
+export interface Sources {
+  get(name: string): Source | undefined;
+  /**
+   * Whether a name that `get` does not find may be a source all the same: those of the database were not read yet, or this one cannot be
+   * opened. Its sender is then to come again.
+   */
+  mayKnow(name: string): boolean;
+}
 
 /** Spellings of `Content-Type` whose verdict is remembered; a sender uses one or two. */
 const rememberedSpellings = 100;

@@ -34,7 +34,7 @@ interface Verified {
 /** What a provider wants to read. */
 export interface Answer {
   readonly kind: "answer";
-  readonly status: 200 | 202 | 204;
+  readonly status: 200 | 201 | 202 | 204;
   /** `undefined`: there is no body. */
   readonly contentType: string | undefined;
   readonly body: string;
@@ -83,7 +83,7 @@ export function isCurrent(secret: Secret, nowMs: number): boolean {
   return nowMs >= secret.notBeforeMs && nowMs <= secret.notAfterMs;
 }
 
-export function answer(status: 200 | 202 | 204, contentType?: string, body = ""): Answer {
+export function answer(status: Answer["status"], contentType?: string, body = ""): Answer {
   return { kind: "answer", status, contentType, body };
 }
 

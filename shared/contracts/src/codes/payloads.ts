@@ -28,7 +28,8 @@ export const payloadsCodes = {
     fix: "Give WARREN_PAYLOAD_KEYS as `id:base64` of 32 random bytes each (`openssl rand -base64 32`), the current one first.",
   },
   PAYLOAD_KEY_RING_MISSING: {
-    meaning: "The job definition says `encrypt`, and this process has no key ring.",
+    meaning:
+      "Something is to be sealed (a job whose definition says `encrypt`, a secret kept in a table), and this process has no key ring.",
     fix: "Give the client and the worker `payloads: { keyRing }`, or set WARREN_PAYLOAD_KEYS.",
   },
   PAYLOAD_KEY_UNKNOWN: {
