@@ -13,6 +13,7 @@ function code(answer: { readonly status: number; readonly body: unknown }): read
 
 const secretIn = (body: unknown): string => sourceWithSecret.parse(body).secret ?? "";
 const nowSeconds = () => Math.floor(Date.now() / 1000);
+const ping = (secret: string, id: string) => standardHeaders(id, "{}", nowSeconds(), secret);
 const page = pageOf(sourceView);
 
 describe("sources at run time", () => {
@@ -23,7 +24,6 @@ describe("sources at run time", () => {
     const options = { apiKeys: [apiKey], keyRing, sourcePollMs: pollMs };
     await using first = await startIngress(world, options);
     await using second = await startIngress(world, { ...options, apiKeys: [] });
-    const ping = (secret: string, id: string) => standardHeaders(id, "{}", nowSeconds(), secret);
     const send = (secret: string, id: string, to = second) => {
       const headers = { ...ping(secret, id), "content-type": "application/json" };
       return fetch(`${to.url}/webhooks/shop-eu`, { method: "POST", headers, body: "{}" });
