@@ -15,6 +15,7 @@ const entries = {
   test: "infra/dev/src/test.ts",
   bench: "infra/bench/src/main.ts",
   chaos: "infra/chaos/src/main.ts",
+  fuzz: "services/ingress/test/fuzz/main.ts",
   cli: "shared/cli/src/main.ts",
 };
 const modules = join(root, "node_modules");

@@ -100,7 +100,7 @@ describe("the bootstrap", () => {
       encoding: "utf8",
     });
     expect(without.stderr).toContain("npm is not on the PATH");
-    expect(run(nowhere, "strat").stderr).toContain("use one of start, demo, test, bench, chaos, cli");
+    expect(run(nowhere, "strat").stderr).toContain("use one of start, demo, test, bench, chaos, fuzz, cli");
   });
 
   test("passes a signal on and lives until its child has ended", async () => {

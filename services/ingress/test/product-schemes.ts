@@ -1,13 +1,13 @@
 import { createHash, createHmac, generateKeyPairSync, type KeyObject, sign } from "node:crypto";
 import { crc32 } from "node:zlib";
 import type { Scheme } from "./schemes.ts";
-import { hmacHex, nowMs, nowSeconds } from "./signed.ts";
+import { hmacHex, signing, signingSeconds } from "./signed.ts";
 
 const publicUrl = "https://hooks.example.com/webhooks/test";
 /** The route that `request()` asks for. */
 const address = "https://hooks.example.com/webhooks/test";
 const secrets = ["s3cret", "0ther"] as const;
-const now = new Date(nowMs).toISOString();
+const now = (): string => new Date(signing.atMs).toISOString();
 
 function base64(algorithm: "sha1" | "sha256", secret: string | Buffer, content: string): string {
   return createHmac(algorithm, secret).update(content).digest("base64");
@@ -54,8 +54,8 @@ export const productSchemes: readonly Scheme[] = [
     settings: { provider: "hubspot", options: { publicUrl } },
     secrets,
     sign: (body, which) => ({
-      "x-hubspot-signature-v3": base64("sha256", secrets[which], `POST${address}${body}${nowMs}`),
-      "x-hubspot-request-timestamp": String(nowMs),
+      "x-hubspot-signature-v3": base64("sha256", secrets[which], `POST${address}${body}${signing.atMs}`),
+      "x-hubspot-request-timestamp": String(signing.atMs),
     }),
   },
   {
@@ -92,10 +92,10 @@ export const productSchemes: readonly Scheme[] = [
     settings: { provider: "paypal", options: { webhookId: "1JE4291016473214C" } },
     secrets: [rsaPairs[0].publicText, rsaPairs[1].publicText],
     sign: (body, which) => {
-      const content = `69cd13f0-d67a|${now}|1JE4291016473214C|${crc32(body)}`;
+      const content = `69cd13f0-d67a|${now()}|1JE4291016473214C|${crc32(body)}`;
       return {
         "paypal-transmission-id": "69cd13f0-d67a",
-        "paypal-transmission-time": now,
+        "paypal-transmission-time": now(),
         "paypal-transmission-sig": sign("sha256", Buffer.from(content), rsaPairs[which].privateKey).toString("base64"),
         "paypal-cert-url": "https://api.paypal.com/v1/notifications/certs/CERT-360caa42-fca2a594-1d93a270",
         "paypal-auth-algo": "SHA256withRSA",
@@ -109,12 +109,12 @@ export const productSchemes: readonly Scheme[] = [
     settings: { provider: "sendgrid" },
     secrets: [p256Pairs[0].publicText, p256Pairs[1].publicText],
     sign: (body, which) => {
-      const content = Buffer.from(`${nowSeconds}${body}`);
+      const content = Buffer.from(`${signingSeconds()}${body}`);
       return {
         "x-twilio-email-event-webhook-signature": sign("sha256", content, p256Pairs[which].privateKey).toString(
           "base64",
         ),
-        "x-twilio-email-event-webhook-timestamp": String(nowSeconds),
+        "x-twilio-email-event-webhook-timestamp": String(signingSeconds()),
       };
     },
     body: (id, text) => `${JSON.stringify([{ sg_event_id: id, event: "open", data: text }])}\r\n`,
@@ -144,8 +144,8 @@ export const productSchemes: readonly Scheme[] = [
     settings: { provider: "zendesk" },
     secrets,
     sign: (body, which) => ({
-      "x-zendesk-webhook-signature": base64("sha256", secrets[which], now + body),
-      "x-zendesk-webhook-signature-timestamp": now,
+      "x-zendesk-webhook-signature": base64("sha256", secrets[which], now() + body),
+      "x-zendesk-webhook-signature-timestamp": now(),
     }),
   },
 ];

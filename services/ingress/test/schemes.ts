@@ -2,8 +2,8 @@ import { createHmac, createPrivateKey, sign } from "node:crypto";
 import {
   githubSecret,
   hmacHex,
-  nowMs,
-  nowSeconds,
+  signing,
+  signingSeconds,
   standardHeaders,
   standardSecret,
   stripeHeader,
@@ -56,10 +56,10 @@ export function ed25519Hex(which: 0 | 1, content: string): string {
   return sign(null, Buffer.from(content), key).toString("hex");
 }
 
-const now = String(nowSeconds);
+const now = (): string => String(signingSeconds());
 
 function svixHeaders(body: string, secret: string): Readonly<Record<string, string>> {
-  const headers = standardHeaders("msg_1", body, nowSeconds, secret);
+  const headers = standardHeaders("msg_1", body, signingSeconds(), secret);
   return Object.fromEntries(Object.entries(headers).map(([name, value]) => [name.replace("webhook-", "svix-"), value]));
 }
 
@@ -68,7 +68,7 @@ export const schemes: readonly Scheme[] = [
     "x-hub-signature": `sha256=${hmacHex(secret, body)}`,
   })),
   hmacScheme("calendly", ["s3cret", "0ther"], (body, secret) => ({
-    "calendly-webhook-signature": `t=${now},v1=${hmacHex(secret, `${now}.${body}`)}`,
+    "calendly-webhook-signature": `t=${now()},v1=${hmacHex(secret, `${now()}.${body}`)}`,
   })),
   hmacScheme("clerk", [standardSecret, otherStandardSecret], svixHeaders),
   {
@@ -76,8 +76,8 @@ export const schemes: readonly Scheme[] = [
     settings: { provider: "discord" },
     secrets: [ed25519Keys[0][1], ed25519Keys[1][1]],
     sign: (body, which) => ({
-      "x-signature-ed25519": ed25519Hex(which, now + body),
-      "x-signature-timestamp": now,
+      "x-signature-ed25519": ed25519Hex(which, now() + body),
+      "x-signature-timestamp": now(),
     }),
     body: (id, text) => JSON.stringify({ id, type: 2, data: text }),
   },
@@ -91,7 +91,7 @@ export const schemes: readonly Scheme[] = [
   hmacScheme(
     "gitlab with a signing token",
     [standardSecret, otherStandardSecret],
-    (body, secret) => standardHeaders("d5c7a3f0-8c2e-4a62-9d2b-2f6a1f6f1c2e", body, nowSeconds, secret),
+    (body, secret) => standardHeaders("d5c7a3f0-8c2e-4a62-9d2b-2f6a1f6f1c2e", body, signingSeconds(), secret),
     { settings: { provider: "gitlab", options: { scheme: "signature" } } },
   ),
   hmacScheme("intercom", ["s3cret", "0ther"], (body, secret) => ({
@@ -99,18 +99,19 @@ export const schemes: readonly Scheme[] = [
   })),
   hmacScheme("jira", ["s3cret", "0ther"], (body, secret) => ({ "x-hub-signature": `sha256=${hmacHex(secret, body)}` })),
   hmacScheme("linear", ["s3cret", "0ther"], (body, secret) => ({ "linear-signature": hmacHex(secret, body) }), {
-    body: (id, text) => JSON.stringify({ action: "create", type: "Issue", id, data: text, webhookTimestamp: nowMs }),
+    body: (id, text) =>
+      JSON.stringify({ action: "create", type: "Issue", id, data: text, webhookTimestamp: signing.atMs }),
   }),
   hmacScheme("paddle", ["pdl_ntfset_1", "pdl_ntfset_2"], (body, secret) => ({
-    "paddle-signature": `ts=${now};h1=${hmacHex(secret, `${now}:${body}`)}`,
+    "paddle-signature": `ts=${now()};h1=${hmacHex(secret, `${now()}:${body}`)}`,
   })),
   hmacScheme("resend", [standardSecret, otherStandardSecret], svixHeaders),
   hmacScheme("shopify", ["s3cret", "0ther"], (body, secret) => ({
     "x-shopify-hmac-sha256": createHmac("sha256", secret).update(body).digest("base64"),
   })),
   hmacScheme("slack", ["s3cret", "0ther"], (body, secret) => ({
-    "x-slack-signature": `v0=${hmacHex(secret, `v0:${now}:${body}`)}`,
-    "x-slack-request-timestamp": now,
+    "x-slack-signature": `v0=${hmacHex(secret, `v0:${now()}:${body}`)}`,
+    "x-slack-request-timestamp": now(),
   })),
   hmacScheme("svix", [standardSecret, otherStandardSecret], svixHeaders),
   {
@@ -122,24 +123,24 @@ export const schemes: readonly Scheme[] = [
     coversBody: false,
   },
   hmacScheme("zoom", ["s3cret", "0ther"], (body, secret) => ({
-    "x-zm-signature": `v0=${hmacHex(secret, `v0:${now}:${body}`)}`,
-    "x-zm-request-timestamp": now,
+    "x-zm-signature": `v0=${hmacHex(secret, `v0:${now()}:${body}`)}`,
+    "x-zm-request-timestamp": now(),
   })),
   hmacScheme("github", [githubSecret, "another"], (body, secret) => ({
     "x-hub-signature-256": `sha256=${hmacHex(secret, body)}`,
   })),
   hmacScheme("stripe", [stripeSecret, "whsec_other"], (body, secret) => ({
-    "stripe-signature": stripeHeader(body, secret),
+    "stripe-signature": stripeHeader(body, secret, signingSeconds()),
   })),
   hmacScheme("standard-webhooks", [standardSecret, otherStandardSecret], (body, secret) =>
-    standardHeaders("msg_2KWPBgLlAfxdpx2AI54pPJ85f4W", body, nowSeconds, secret),
+    standardHeaders("msg_2KWPBgLlAfxdpx2AI54pPJ85f4W", body, signingSeconds(), secret),
   ),
   hmacScheme(
     "hmac",
     ["s3cret", "0ther"],
     (body, secret) => ({
-      "x-sig": `v0=${hmacHex(secret, `v0:${nowSeconds}:${body}`)}`,
-      "x-at": String(nowSeconds),
+      "x-sig": `v0=${hmacHex(secret, `v0:${signingSeconds()}:${body}`)}`,
+      "x-at": String(signingSeconds()),
     }),
     {
       settings: {

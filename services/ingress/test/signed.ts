@@ -7,6 +7,13 @@ import type { Verdict, WebhookRequest } from "../src/verify/verdict.ts";
 
 export const nowMs = Date.parse("2026-11-22T12:00:00Z");
 export const nowSeconds = nowMs / 1000;
+
+/** When the signers of `schemes` sign. It stands still, but for the fuzzer, whose requests a real process judges by its own clock. */
+export const signing = { atMs: nowMs };
+
+export function signingSeconds(): number {
+  return Math.floor(signing.atMs / 1000);
+}
 export const githubSecret = "It's a Secret to Everybody";
 export const stripeSecret = "whsec_test_4b6d1e";
 export const standardSecret = `whsec_${Buffer.from("0123456789abcdef01234567").toString("base64")}`;

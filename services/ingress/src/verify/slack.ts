@@ -1,3 +1,4 @@
+import { fieldOf, parseForm, plainFields } from "./form.ts";
 import { member, parseJson, textMember } from "./json.ts";
 import { judgeSignature, type SignatureHeader, timestampOf, verified } from "./signed.ts";
 import { answer, jsonAnswer, type Verdict, type Verify } from "./verdict.ts";
@@ -36,10 +37,10 @@ export function slackVerifier({ toleranceSeconds }: { readonly toleranceSeconds:
 
 /** Interactions carry their JSON in `payload`, commands are plain fields. */
 function formVerdict(body: Buffer): Verdict {
-  const fields = new URLSearchParams(body.toString("utf8"));
-  if (fields.get("ssl_check") === "1") return { kind: "challenge", answer: answer(200), eventType: "ssl_check" };
-  const payload = fields.get("payload");
-  const parsed: unknown = payload === null ? Object.fromEntries(fields) : parseJson(Buffer.from(payload));
+  const fields = parseForm(body);
+  if (fieldOf(fields, "ssl_check") === "1") return { kind: "challenge", answer: answer(200), eventType: "ssl_check" };
+  const payload = fieldOf(fields, "payload");
+  const parsed: unknown = payload === undefined ? plainFields(fields) : parseJson(Buffer.from(payload));
   const type = textMember(parsed, "type") ?? (fields.has("command") ? "slash_command" : undefined);
   return verified(body, { id: undefined, type, parsed, answer: answer(200) });
 }

@@ -1,0 +1,70 @@
+import { describe, expect, test } from "vitest";
+import { audit, growth, type KeptRequest, leaksIn } from "./fuzz/audit.ts";
+import type { Answer, Conversation } from "./fuzz/conversation.ts";
+import { correlationIdOf, inputOf } from "./fuzz/inputs.ts";
+
+const seed = 7;
+const correlationId = correlationIdOf(seed, 1);
+const accepted: Answer = { status: 202, code: undefined, receipt: "accepted", correlationId };
+const answered = (status: number, code?: string): Answer => ({ status, code, receipt: undefined, correlationId });
+const row: KeptRequest = { correlationId, status: "accepted", source: "github", dedupeKey: "a" };
+
+const at = (mib: number) => ({ rss: 0, heapUsed: mib * 1_048_576, external: 0 });
+
+function shape(from: number) {
+  const { kind, source, ending, pieces } = inputOf(from, 5);
+  return [kind, source, ending, pieces.length];
+}
+
+function kindsOf(from: number) {
+  return Array.from({ length: 50 }, (_, number) => inputOf(from, number).kind);
+}
+
+function conversation(more: Partial<Conversation>, mustBeTaken = true): Conversation {
+  const input = { number: 1, kind: "authentic", source: "github", pieces: [], ending: "wait", mustBeTaken } as const;
+  return { input, answers: [accepted], refused: false, ...more };
+}
+
+function rules(conversations: readonly Conversation[], kept: readonly KeptRequest[]): readonly string[] {
+  return audit({ seed, conversations, kept }).map(({ rule }) => rule);
+}
+
+test("what was taken and kept once breaks nothing", () => {
+  expect(rules([conversation({})], [row])).toEqual([]);
+  expect(rules([conversation({ answers: [answered(401, "WEBHOOK_NOT_AUTHENTIC")] }, false)], [])).toEqual([]);
+});
+
+describe("the audit sees", () => {
+  test.for<[string, Conversation, readonly KeptRequest[], string]>([
+    ["a server that is gone", conversation({ refused: true, answers: [] }, false), [], "always listening"],
+    ["a failure of ours", conversation({ answers: [answered(500, "INTERNAL")] }, false), [], "no failure of ours"],
+    ["an authentic webhook refused", conversation({ answers: [answered(401)] }), [], "what is authentic is taken"],
+    ["an authentic webhook without an answer", conversation({ answers: [] }), [], "what is authentic is taken"],
+    ["one that is not in the ledger", conversation({}, false), [], "accepted is kept"],
+    ["one that is there twice", conversation({}), [row, { ...row, dedupeKey: "b" }], "taken is kept once"],
+    ["an event accepted twice", conversation({}), [row, { ...row, correlationId: "other" }], "once an event"],
+    [
+      "one that was kept and refused",
+      conversation({ answers: [answered(400)] }, false),
+      [row],
+      "what is kept is not refused",
+    ],
+  ])("%s", ([, said, kept, rule]) => {
+    expect(rules([said], kept)).toContain(rule);
+  });
+
+  test("a secret in a log", () => {
+    expect(leaksIn(["all is well", "key s3cret refused"], ["s3cret"])).toHaveLength(1);
+  });
+
+  test("a leak, and not what garbage collection leaves lying about", () => {
+    expect(growth([at(30), at(32), at(80), at(35), at(30), at(33), at(60), at(36)]).findings).toEqual([]);
+    expect(growth([at(30), at(40), at(50), at(60), at(70), at(80), at(90), at(99)]).findings).toHaveLength(1);
+  });
+});
+
+test("the same seed and number are the same input, but for what is signed with the time", () => {
+  expect(shape(3)).toEqual(shape(3));
+  expect(kindsOf(3)).toEqual(kindsOf(3));
+  expect(kindsOf(3)).not.toEqual(kindsOf(4));
+});
