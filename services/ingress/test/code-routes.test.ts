@@ -5,6 +5,7 @@ import { createEvent, type WebhookEvent } from "../src/intake/event.ts";
 import { createCodeRouter } from "../src/routing/code-router.ts";
 import { type CodeRule, route } from "../src/routing/route.ts";
 import { gather } from "../src/routing/routed.ts";
+import { routes } from "./examples/routes.ts";
 
 const shipOrder = defineJob({ name: "orders.ship", queue: "orders", payload: z.object({ orderId: z.string() }) });
 const orderPaid = defineEvent({ type: "orders.paid", schema: z.object({ orderId: z.string() }) });
@@ -128,6 +129,15 @@ describe("a rule in code", () => {
       parsed: undefined,
     });
     expect(form.payload()).toEqual({ a: "1", b: "x y" });
+    const wrapped = createEvent({
+      ...event(paid),
+      provider: "slack",
+      url: "/",
+      rawHeaders: ["Content-Type", "application/x-www-form-urlencoded; charset=utf-8"],
+      body: Buffer.from(`payload=${encodeURIComponent('{"type":"block_actions"}')}`),
+      parsed: undefined,
+    });
+    expect(wrapped.payload()).toEqual({ type: "block_actions" });
   });
 
   test("that fails says why, by name, and the others run", () => {
@@ -162,6 +172,15 @@ describe("a rule in code", () => {
       ["code/unstorable", "ROUTE_OUTPUT_REFUSED", expect.stringContaining("JOB_PAYLOAD_UNSERIALISABLE")],
       ["code/filter", "ROUTE_FILTER_FAILED", "undefined is not"],
     ]);
+  });
+
+  test("reads like the example", () => {
+    const { jobs, events } = routed(routes);
+    expect(jobs.map(({ name, limitKey }) => [name, limitKey])).toEqual([
+      ["orders.ship", "anna"],
+      ["publish-webhook", undefined],
+    ]);
+    expect(events.map(({ type }) => type)).toEqual(["orders.paid"]);
   });
 
   test("is refused when another has its name", () => {

@@ -263,6 +263,14 @@ describe("rules made at run time", () => {
       nextCursor: null,
     });
     expect((await jobsOf(running)).map((job) => job["payload"])).toEqual([{ n: 1 }, { n: 2 }]);
+    // what another run of the event made is there, too
+    const run = `insert into ${running.ledger.table("webhook_event_runs")} (id, event_id, kind, requested_by, reason, made, routes)
+      values (gen_random_uuid(), $1, 'missing', 'test', 'test', array[$2::uuid], $3)`;
+    const report = JSON.stringify([{ rule: "late", made: "job", id: endpoint }]);
+    await running.ledger.query(run, [ids[2], endpoint, report]);
+    expect((await api(running, "POST", "/rules/reroute", { requestIds: [ids[2]] })).body).toMatchObject({
+      items: [{ routing: null, routes: [] }],
+    });
     const unknown = await api(running, "POST", "/rules/reroute", { requestIds: [endpoint] });
     expect(unknown.body).toMatchObject({ items: [{ refused: { code: "ROUTE_REQUEST_UNKNOWN" } }] });
   });

@@ -1,5 +1,5 @@
 import type { ProviderName } from "../sources/providers.ts";
-import { parseForm, plainFields } from "../verify/form.ts";
+import { fieldOf, parseForm, plainFields } from "../verify/form.ts";
 import { describingHeader } from "../verify/header.ts";
 import { parseJson } from "../verify/json.ts";
 
@@ -38,7 +38,7 @@ export function createEvent(parts: EventParts): WebhookEvent {
     eventId,
     eventType,
     receivedAt,
-    payload: parsed === undefined ? once(() => parseBody(body, rawHeaders)) : () => parsed,
+    payload: parsed === undefined ? once(() => parseBody(provider, body, rawHeaders)) : () => parsed,
     headers: once(() => headersOf(rawHeaders)),
     query: once(() => plainFields(parseForm(Buffer.from(url.includes("?") ? url.slice(url.indexOf("?") + 1) : "")))),
   };
@@ -52,9 +52,15 @@ function once<Value>(make: () => Value): () => Value {
   };
 }
 
-function parseBody(body: Buffer, rawHeaders: readonly string[]): unknown {
+/** Providers whose forms carry their JSON in the field `payload`. */
+const wrapsJson: ReadonlySet<string> = new Set(["slack", "github"] satisfies ProviderName[]);
+
+function parseBody(provider: ProviderName, body: Buffer, rawHeaders: readonly string[]): unknown {
   const type = describingHeader(rawHeaders, "content-type") ?? "";
-  return /^application\/x-www-form-urlencoded\b/i.test(type) ? plainFields(parseForm(body)) : parseJson(body);
+  if (!/^application\/x-www-form-urlencoded\b/i.test(type)) return parseJson(body);
+  const fields = parseForm(body);
+  const wrapped = wrapsJson.has(provider) ? fieldOf(fields, "payload") : undefined;
+  return wrapped === undefined ? plainFields(fields) : parseJson(Buffer.from(wrapped));
 }
 
 /** What proves who somebody is has no place in jobs, events and deliveries. */

@@ -43,11 +43,11 @@ export function createReroute({ store, router, announce }: RerouteOptions): Rero
       let routed = await router.route(event, origin, (rule) => !anew && hasMade(event.request, rule));
       let written: Awaited<ReturnType<Rerouting["write"]>>;
       try {
-        written = await store.write(event.request, reported(routed));
+        written = await store.write(event.request, withReport(routed));
       } catch (error) {
         if (!(error instanceof LedgerDataError)) throw error;
         routed = withoutOutput(routed, error.message);
-        written = await store.write(event.request, reported(routed));
+        written = await store.write(event.request, withReport(routed));
       }
       if (written === "changed") continue;
       if (written.ready.length > 0) announce(written.ready);
@@ -58,12 +58,13 @@ export function createReroute({ store, router, announce }: RerouteOptions): Rero
   };
 }
 
-const reported = ({ jobs, events, routes = [] }: Routed) => ({ jobs, events, routes });
+const withReport = ({ jobs, events, routes = [] }: Routed) => ({ jobs, events, routes });
 
 /** A report is missing where rules in code did all they had to do. */
-function hasMade({ routes, jobIds }: RoutableRequest, rule: string): boolean {
-  if (routes === undefined) return rule.startsWith("code/") && jobIds.length > 0;
-  return routes.some((route) => route.rule === rule && "made" in route);
+function hasMade({ routes, jobIds, runs }: RoutableRequest, rule: string): boolean {
+  const reported = (kept: readonly KeptRoute[]) => kept.some((route) => route.rule === rule && "made" in route);
+  if (reported(routes ?? []) || reported(runs.routes)) return true;
+  return rule.startsWith("code/") && ((routes === undefined && jobIds.length > 0) || runs.hasUnreported);
 }
 
 /** The event of a stored request. @throws WarrenError `ROUTE_REQUEST_UNKNOWN`, `ROUTE_REQUEST_NOT_ACCEPTED`. */

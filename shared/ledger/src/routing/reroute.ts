@@ -30,6 +30,13 @@ export interface RoutableRequest {
   readonly routing: RoutingMarker;
   /** `undefined`: rules in code made its jobs and nothing else happened. */
   readonly routes: readonly KeptRoute[] | undefined;
+  /** Runs of the event since then: see `run-events.ts`. */
+  readonly runs: {
+    readonly count: number;
+    readonly routes: readonly KeptRoute[];
+    /** One of them made jobs and reported no rules: rules in code did all they had to do. */
+    readonly hasUnreported: boolean;
+  };
 }
 
 export interface MarkedFilter {
@@ -77,10 +84,18 @@ export function createRerouting({
 }: Pick<Ledger, "table" | "query" | "transaction" | "enqueueIn" | "events">): Rerouting {
   const requests = table("webhook_requests");
   const { undone } = retrying({ retries: 4, delayMs: 10 });
-  // Primary key.
-  const find = `select id, source, provider, status, path, query, headers, body, event_id, event_type, correlation_id, received_at, job_ids,
-      routing, routes
-    from ${requests} where id = $1`;
+  const runs = table("webhook_event_runs");
+  // Primary key; index: webhook_event_runs_of.
+  const find = `select q.id, q.source, q.provider, q.status, q.path, q.query, q.headers, q.body, q.event_id, q.event_type, q.correlation_id,
+      q.received_at, q.job_ids, q.routing, q.routes, r.count as runs, r.has_unreported,
+      (select jsonb_agg(route) from ${runs} e, jsonb_array_elements(e.routes) route where e.event_id = q.id) as run_routes
+    from ${requests} q cross join lateral (
+      select count(*)::int as count, coalesce(bool_or(routes is null and made <> '{}'), false) as has_unreported
+      from ${runs} where event_id = q.id
+    ) r
+    where q.id = $1`;
+  // After the lock, so that it sees what those did who held it before.
+  const countRuns = `select count(*)::int as count from ${runs} where event_id = $1`;
   // Index: webhook_requests_routing, per source where one is given.
   const marked = `select id from ${requests}
     where routing = $1 and routing is not null and status = 'accepted' and ($2::text is null or source = $2)
@@ -104,13 +119,14 @@ export function createRerouting({
       undone(() =>
         transaction(async (run) => {
           const [row] = (await run(lock, [request.id])).rows;
-          if (row === undefined || !isSame(request, row)) return "changed";
+          const count = Number((await run(countRuns, [request.id])).rows[0]?.["count"]);
+          if (row === undefined || count !== request.runs.count || !isSame(request, row)) return "changed";
           const [made = []] = await writeJobs({ enqueueIn }, run, [routed.jobs]);
           await outbox.addIn(run, routed.events);
           const now = keptRoutes(routed, made);
           const routes = [...(request.routes ?? []).filter((route) => "made" in route), ...now];
           const jobIds = [...new Set([...request.jobIds, ...made.map(({ id }) => id)])];
-          const routing = markerOf(routes, jobIds.length > 0 || routes.some((route) => "made" in route));
+          const routing = markerOf(routes, jobIds.length + count > 0 || routes.some((route) => "made" in route));
           await run(update, [request.id, jobIds, routing ?? null, JSON.stringify(routes)]);
           return { made: now, routing, ready: readyOf(routed.jobs, made) };
         }),
@@ -145,5 +161,10 @@ function requestOf(row: Readonly<Record<string, unknown>>): RoutableRequest {
     jobIds: row["job_ids"] as readonly string[],
     routing: text("routing") as RoutingMarker,
     routes: (row["routes"] ?? undefined) as readonly KeptRoute[] | undefined,
+    runs: {
+      count: Number(row["runs"]),
+      routes: (row["run_routes"] ?? []) as readonly KeptRoute[],
+      hasUnreported: row["has_unreported"] === true,
+    },
   };
 }

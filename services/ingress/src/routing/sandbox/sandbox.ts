@@ -43,7 +43,10 @@ export function createSandbox({ log, maxWaiting = 200, maxWaitMs = 2_000 }: Sand
     // without a listener it would end the process
     worker.on("error", (error) => log.warn({ err: error }, "the sandbox's thread died"));
     return new Promise((resolve) => {
-      const timer = setTimeout(() => resolve(undefined), startMs);
+      const timer = setTimeout(() => {
+        void worker.terminate();
+        resolve(undefined);
+      }, startMs);
       const settle = (started: Worker | undefined) => () => {
         clearTimeout(timer);
         resolve(started);
