@@ -1,5 +1,6 @@
 import { deliverWebhookJob } from "@warren/contracts";
 import {
+  confirmSnsSubscription,
   createClient,
   createEndpoints,
   createLimits,
@@ -9,13 +10,16 @@ import {
   type JobDefinition,
   openPayloads,
   publishWebhook,
+  reportBreakersTo,
   webhookRetryDelayMs,
 } from "@warren/jobs";
 import { createEndpointStore, createWebhookDeliveries } from "@warren/ledger";
+import { createProvider } from "@warren/resilience";
 import type { RunningService, ServiceContext } from "@warren/service";
 import { createAddressGuard } from "./address.ts";
 import { createAgents } from "./agents.ts";
 import type { DeliveriesConfig, deliveriesConfig } from "./config.ts";
+import { openSnsConfirmations } from "./confirm-sns.ts";
 import { deliverHandler } from "./deliver.ts";
 import { DeliveryFailedError } from "./errors.ts";
 import { fanOutHandler } from "./fan-out.ts";
@@ -32,6 +36,7 @@ type Context = Pick<
 /** How long an endpoint rests that says it is overloaded and not for how long; and the longest rest that it may ask for. */
 const restMs = 30_000;
 const maxRestMs = 3_600_000;
+const snsTimeoutMs = 15_000;
 
 /** Starts the worker of the queue `deliveries`: endpoint → try in the ledger → signed POST to a guarded address → what came of it. */
 export async function startDeliveries(context: Context): Promise<RunningService> {
@@ -72,6 +77,12 @@ export async function startDeliveries(context: Context): Promise<RunningService>
     now: () => new Date(),
   });
 
+  const provider = stack.use(
+    createProvider({ name: "sns", log, metrics, tracing, onBreakerChange: reportBreakersTo(ledger) }),
+  );
+  const endpoint = config.WARREN_SNS_ENDPOINT;
+  const sns = stack.use(openSnsConfirmations({ provider, endpoint, timeoutMs: snsTimeoutMs }));
+
   // an endpoint has its places, and no more: one that is slow fills them and delays nobody else
   const limits = createLimits({ ledger });
   await limits.declare({ [deliverWebhookJob.queue]: { keyConcurrency: config.WARREN_DELIVERY_PER_ENDPOINT } });
@@ -82,6 +93,7 @@ export async function startDeliveries(context: Context): Promise<RunningService>
       jobs: [
         handle(scheduled(deliverWebhook, config), deliver),
         handle(publishWebhook, fanOutHandler({ endpoints: store, client })),
+        handle(confirmSnsSubscription, (job) => sns.confirm(job)),
       ],
       concurrency: config.WARREN_DELIVERY_CONCURRENCY,
       version: context.version,

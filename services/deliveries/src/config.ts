@@ -78,6 +78,10 @@ export const deliveriesConfig = payloadSettings.pick({ WARREN_PAYLOAD_KEYS: true
   WARREN_DELIVERY_RESPONSE_BYTES: count(0, 1_048_576)
     .default(16_384)
     .describe("how many bytes of an endpoint's answer are kept, 0 to 1048576"),
+  WARREN_SNS_ENDPOINT: z
+    .url({ protocol: /^https?$/ })
+    .optional()
+    .describe("where subscriptions of AWS SNS are confirmed instead of at SNS's own hosts, such as a VPC endpoint"),
 });
 
 export type DeliveriesConfig = z.output<typeof deliveriesConfig>;

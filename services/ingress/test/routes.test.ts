@@ -175,3 +175,12 @@ describe("a notification of YooKassa", () => {
     );
   });
 });
+
+test("a subscription that SNS asks to confirm makes the job that confirms it, and tells nobody", () => {
+  const TopicArn = "arn:aws:sns:eu-west-1:123456789012:orders";
+  const SubscribeURL = "https://sns.eu-west-1.amazonaws.com/?Action=ConfirmSubscription";
+  const message = event({ eventType: "SubscriptionConfirmation" }, { TopicArn, SubscribeURL });
+  expect(routes("aws-sns")(message, origin)).toMatchObject([
+    { name: "confirm-sns-subscription", payload: { topicArn: TopicArn, subscribeUrl: SubscribeURL } },
+  ]);
+});

@@ -82,6 +82,7 @@ export {
   ruleTransform,
   typePattern,
 } from "./routing-api.ts";
+export { confirmSnsJob, confirmSnsPayload, confirmSnsResult, isSnsSubscribeUrl } from "./sns.ts";
 export {
   type NewSourceBody,
   newSource,

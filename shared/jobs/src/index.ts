@@ -1,5 +1,6 @@
 export type { BackoffOption, CustomBackoff, Failure } from "./backoff.ts";
 export { reportBreakersTo } from "./breakers.ts";
+export { confirmSnsSubscription } from "./builtin/confirm-sns-subscription.ts";
 export { confirmYookassaPayment } from "./builtin/confirm-yookassa.ts";
 export { deliverWebhook, publishWebhook, webhookRetryDelayMs } from "./builtin/deliver-webhook.ts";
 export { endpointDisabled } from "./builtin/endpoint-disabled.ts";

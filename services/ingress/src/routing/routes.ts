@@ -1,5 +1,6 @@
 import {
   type ConfirmYookassaPayload,
+  type confirmSnsPayload,
   confirmYookassaPayload,
   type Money,
   money,
@@ -8,7 +9,8 @@ import {
   type SendTemplatePayload,
   sendTemplate,
 } from "@warren/contracts";
-import { confirmYookassaPayment, sendTemplateEmail } from "@warren/jobs";
+import { confirmSnsSubscription, confirmYookassaPayment, sendTemplateEmail } from "@warren/jobs";
+import type { z } from "zod";
 import type { WebhookEvent } from "../intake/event.ts";
 import { member, textMember } from "../verify/json.ts";
 import { type CodeRule, route } from "./route.ts";
@@ -33,6 +35,10 @@ export function createRoutes({ notify }: RoutingOptions): readonly CodeRule[] {
     route({ name: "yookassa-claim", provider: "yookassa" }).toJob(confirmYookassaPayment, (event) =>
       yookassaClaim(event, notify),
     ),
+    route({ name: "sns-subscription", provider: "aws-sns", types: ["SubscriptionConfirmation"] }).toJob(
+      confirmSnsSubscription,
+      (event) => snsSubscription(event.payload()),
+    ),
     route({ name: "stripe-receipt", provider: "stripe", types: [...stripePayments.keys()] }).toJob(
       sendTemplateEmail,
       (event) => (notify === undefined ? undefined : paymentSucceeded(notify, event)),
@@ -41,6 +47,10 @@ export function createRoutes({ notify }: RoutingOptions): readonly CodeRule[] {
       notify === undefined ? undefined : webhookReceived(notify, event),
     ),
   ];
+}
+
+function snsSubscription(message: unknown): z.input<typeof confirmSnsPayload> {
+  return { topicArn: textMember(message, "TopicArn") ?? "", subscribeUrl: textMember(message, "SubscribeURL") ?? "" };
 }
 
 function webhookReceived(to: Recipient, event: WebhookEvent): SendTemplatePayload {

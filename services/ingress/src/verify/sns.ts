@@ -1,3 +1,4 @@
+import { isSnsSubscribeUrl } from "@warren/contracts";
 import { z } from "zod";
 import { member, parseJson, textMember } from "./json.ts";
 import { isUrlOf, judgePublicKeySignature } from "./public-key-signature.ts";
@@ -23,7 +24,6 @@ export const snsOptions = z.strictObject({
 
 const certificateHost = /^sns\.[a-z0-9-]{3,}\.amazonaws\.com(?:\.cn)?$/;
 const certificatePath = /^\/SimpleNotificationService-[A-Za-z0-9]+\.pem$/;
-const subscribePath = /^\/$/;
 
 const notificationKeys = ["Message", "MessageId", "Subject", "Timestamp", "TopicArn", "Type"];
 const subscriptionKeys = ["Message", "MessageId", "SubscribeURL", "Timestamp", "Token", "TopicArn", "Type"];
@@ -37,8 +37,8 @@ const signedKeys = new Map([
  * AWS SNS: the signature stands in the body, RSA with SHA-256 (version 2) or SHA-1 (version 1) over its sorted fields, judged with
  * the certificates that are configured as secrets. The certificate's address in the request must be SNS's, and is never fetched.
  *
- * A SubscriptionConfirmation is an event like others, of that type: its `SubscribeURL`, which is signed and must be SNS's, is to be
- * fetched by whoever handles it, outside of the request. Raw message delivery is unsigned and therefore refused.
+ * A SubscriptionConfirmation is an event like others, of that type: its `SubscribeURL`, which is signed and must be SNS's, is fetched by
+ * the job `confirm-sns-subscription`, outside of the request. Raw message delivery is unsigned and therefore refused.
  * Source: https://docs.aws.amazon.com/sns/latest/dg/sns-verify-signature-of-message.html
  */
 export function snsVerifier({ topics, signatureVersion, toleranceSeconds }: z.infer<typeof snsOptions>): Verify {
@@ -69,7 +69,7 @@ export function snsVerifier({ topics, signatureVersion, toleranceSeconds }: z.in
     const id = textMember(parsed, "MessageId");
     const subscribe = textMember(parsed, "SubscribeURL");
     if (id === undefined) return rejected("body_malformed");
-    if (keys === subscriptionKeys && !isUrlOf(subscribe ?? "", certificateHost, subscribePath)) {
+    if (keys === subscriptionKeys && !isSnsSubscribeUrl(subscribe ?? "")) {
       return rejected("body_malformed");
     }
     return { kind: "verified", dedupeKey: keyOf(id), eventId: id, eventType: type, parsed };
