@@ -12,6 +12,7 @@ import { createServer } from "./http/server.ts";
 import { registerWebhooks } from "./http/webhooks.ts";
 import { createIntake } from "./intake/intake.ts";
 import { createRejections, defaultRejectionLimits, type RejectionLimits } from "./intake/rejections.ts";
+import { createRequests } from "./requests/requests.ts";
 import type { CodeRule } from "./routing/route.ts";
 import { createRoutes } from "./routing/routes.ts";
 import { createRouting } from "./routing/routing.ts";
@@ -20,7 +21,7 @@ import { createSourceManager } from "./sources/manage.ts";
 import type { SourceMap } from "./sources/source.ts";
 
 export interface IngressOptions {
-  readonly ledger: Pick<Ledger, "table" | "query" | "run" | "transaction" | "enqueueIn" | "events">;
+  readonly ledger: Pick<Ledger, "table" | "query" | "run" | "transaction" | "enqueueIn" | "events" | "control">;
   /** Tells workers of committed jobs, in the background. */
   readonly jobs: Pick<Client, "announce">;
   /** Those of the configuration; the others come from the database. */
@@ -54,7 +55,10 @@ export interface Ingress {
   readonly app: FastifyInstance;
   /** The management API, to listen on a port of its own; `undefined` without keys. */
   readonly api: FastifyInstance | undefined;
-  /** Reads the routing rules and the sources of the database, and from then on their changes; before it listens. */
+  /**
+   * Reads the routing rules and the sources of the database, and from then on their changes, and goes on with replays where there is an
+   * API; before it listens.
+   */
   start(): Promise<void>;
   /** Takes no new connection, answers what is under way, closes every connection with its answer. */
   quiet(): Promise<void>;
@@ -93,6 +97,14 @@ export function createIngress(options: IngressOptions): Ingress {
     now,
   });
   const intake = createIntake({ store, router: routing.router, log, now });
+  const { loop, ...requests } = createRequests({
+    ledger,
+    sourceOf: (name) => sources.get(name),
+    router: routing.router,
+    log,
+    metrics,
+    now,
+  });
   const connections = createConnections({
     limits: options.connectionLimits ?? defaultConnectionLimits,
     trustedProxies: options.trustedProxies,
@@ -118,10 +130,12 @@ export function createIngress(options: IngressOptions): Ingress {
 
   function managementRoutes(): readonly ApiRoute[] {
     return apiRoutes({
+      ...requests,
       routing,
       manager: createSourceManager({ store: sourceStore, live: sources, keyRing, newId, now, log }),
       live: sources,
       testing: { inject: (request) => app.inject({ ...request, headers: { ...request.headers } }), newId, now },
+      log,
     });
   }
 
@@ -131,9 +145,13 @@ export function createIngress(options: IngressOptions): Ingress {
     api,
     async start() {
       await Promise.all([routing.start(), sources.start()]);
+      // where people ask for replays: a process without the API may be configured for something else
+      if (api !== undefined) loop.start();
     },
     quiet() {
-      closed ??= Promise.all([app.close(), api?.close(), sources[Symbol.asyncDispose]()]).then(() => undefined);
+      closed ??= Promise.all([app.close(), api?.close(), loop.stop(), sources[Symbol.asyncDispose]()]).then(
+        () => undefined,
+      );
       return closed;
     },
     async drain() {

@@ -1,5 +1,6 @@
 export { type ActivityMessage, activityMessage } from "./activity-message.ts";
 export { moment, pageOf, pageQuery } from "./api.ts";
+export { type BodyConditionInput, bodyCondition, parseBodyCondition } from "./body-condition.ts";
 export { type ControlMessage, controlMessage, maxIdsPerControlMessage } from "./control-message.ts";
 export { type DeadJob, deadJob, deadJobType, deadJobTypes } from "./dead-job.ts";
 export {
@@ -59,6 +60,32 @@ export {
   yookassaEvent,
 } from "./payments.ts";
 export { type Problem, problem, problemContentType } from "./problem.ts";
+export {
+  eventReplay,
+  newReplay,
+  replayCount,
+  replayPage,
+  replayQuery,
+  replayTurn,
+  replayView,
+  requestVerify,
+  runAnswer,
+} from "./replays-api.ts";
+export {
+  dedupeSetting,
+  eventQuery,
+  lookedView,
+  requestDetail,
+  requestFilter,
+  requestPage,
+  requestQuery,
+  requestView,
+  sourceNamed,
+  webhookEventDetail,
+  webhookEventPage,
+  webhookEventState,
+  webhookEventView,
+} from "./requests-api.ts";
 export {
   type NewRule,
   newRule,

@@ -1,11 +1,13 @@
+import { replayRoutes } from "./replays.ts";
+import { type RequestRoutesOptions, requestRoutes } from "./requests.ts";
 import type { ApiRoute } from "./route.ts";
 import { type RuleRoutesOptions, ruleRoutes } from "./rules.ts";
 import { type SourceRoutesOptions, sourceRoutes } from "./sources.ts";
 
 /** What the routes of all areas need. */
-export type ApiParts = SourceRoutesOptions & RuleRoutesOptions;
+export type ApiParts = SourceRoutesOptions & RuleRoutesOptions & RequestRoutesOptions;
 
 /** Every route of the management API. An area is one file and one line here. */
 export function apiRoutes(parts: ApiParts): readonly ApiRoute[] {
-  return [...sourceRoutes(parts), ...ruleRoutes(parts)];
+  return [...sourceRoutes(parts), ...ruleRoutes(parts), ...requestRoutes(parts), ...replayRoutes(parts)];
 }

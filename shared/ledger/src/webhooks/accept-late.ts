@@ -1,3 +1,4 @@
+import type { RejectionCause } from "@warren/contracts";
 import type { Ledger } from "../ledger.ts";
 import type { RunSql } from "../sql.ts";
 import { type StoredRequest, storedRequests } from "./records.ts";
@@ -16,7 +17,8 @@ export interface EventValues {
 /** How a stored request is judged with what the source knows today. */
 export type Judgement =
   | ({ readonly kind: "authentic" } & EventValues)
-  | { readonly kind: "refused"; readonly why: Extract<SkipReason, "still_rejected" | "source_gone"> };
+  | { readonly kind: "refused"; readonly why: "source_gone" }
+  | { readonly kind: "refused"; readonly why: "still_rejected"; readonly cause?: RejectionCause };
 
 /** Judges a stored request as of the time at which it came. Never throws. */
 export type JudgeRequest = (request: StoredRequest) => Judgement;
@@ -52,7 +54,7 @@ export async function acceptLate(
     else if (request.body === undefined) skip(request.id, "body_not_kept");
     else {
       const judgement = judge(request);
-      if (judgement.kind === "refused") skip(request.id, judgement.why);
+      if (judgement.kind === "refused") answers.set(request.id, { ...judgement, id: request.id, kind: "skipped" });
       else authentic.push({ request, values: judgement });
     }
   }

@@ -124,14 +124,18 @@ export function createReplaying(options: ReplayingOptions): Replaying {
       });
       return { id: replay.id, answers: [], waits: true };
     }
-    const found = await searchRequests(transaction, table, {
+    const size = Math.max(1, Math.min(mostPerBatch, room, Math.ceil(replay.rate), leftOf(replay)));
+    // one more than is taken: so the last batch knows that it is the last
+    const seen = await searchRequests(transaction, table, {
       filter: wanted(replay.action, replay.filter),
       range: { from: turn.fromId, before: turn.beforeId },
       cursor: turn.position === smallestId ? undefined : turn.position,
       direction: "newer",
-      limit: Math.max(1, Math.min(mostPerBatch, room, Math.ceil(replay.rate), leftOf(replay))),
+      limit: size + 1,
       budget: stepBudget,
     });
+    const ids = seen.ids.slice(0, size);
+    const found = { ids, looked: seen.looked, next: seen.ids.length > size ? ids.at(-1) : seen.next };
     const answers = await takeInTurn({ turn, found, waiting });
     return answers === undefined ? undefined : { id: replay.id, answers, waits: false };
   }

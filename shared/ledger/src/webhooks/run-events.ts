@@ -1,3 +1,4 @@
+import type { RejectionCause } from "@warren/contracts";
 import type { EnqueueResult } from "../job.ts";
 import type { Ledger } from "../ledger.ts";
 import type { RunSql } from "../sql.ts";
@@ -33,7 +34,13 @@ export type RunAnswer =
       readonly failed: boolean;
     }
   /** It was left alone: why. */
-  | { readonly id: string; readonly kind: "skipped"; readonly why: SkipReason };
+  | {
+      readonly id: string;
+      readonly kind: "skipped";
+      readonly why: SkipReason;
+      /** Of a request that is rejected again. */
+      readonly cause?: RejectionCause;
+    };
 
 export type SkipReason =
   /** No accepted request has this id (any more). */

@@ -79,7 +79,9 @@ export async function searchRequests(
   let requests = 0;
   let bodies = 0;
   let bodyBytes = 0;
-  let rows = rowsPerStep;
+  let mostRows = rowsPerStep;
+  // a page that fills soon is not worth reading far ahead
+  let rows = Math.min(mostRows, Math.max(fewestRowsPerStep, limit));
   let isIndexed = byIndex;
   let cursor = search.cursor;
   const answer = (next: string | undefined): SearchedRequests => ({
@@ -102,10 +104,13 @@ export async function searchRequests(
     } catch (error) {
       if (!isTimeout(error)) throw error;
       if (isIndexed) isIndexed = false;
-      else if (rows > fewestRowsPerStep) rows = Math.max(fewestRowsPerStep, Math.floor(rows / 8));
-      else throw new SearchTimeoutError(error);
+      else if (rows > fewestRowsPerStep) {
+        mostRows = Math.max(fewestRowsPerStep, Math.floor(rows / 8));
+        rows = mostRows;
+      } else throw new SearchTimeoutError(error);
       continue;
     }
+    rows = Math.min(mostRows, rows * 2);
     requests += step.looked;
     for (const chunk of chunks(step.candidates)) {
       const kept = await narrow(transact, table, { chunk, filter, matcher });
