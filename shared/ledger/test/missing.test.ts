@@ -49,6 +49,7 @@ describe("what an event lacks", () => {
     const events = [{ eventId: "e", type: "t", headers: {}, body: "{}" }];
     const missing = missingOf({ jobs: wanted("x", "y"), events, routes }, [job("1", "x")], []);
     expect(missing).toEqual({
+      present: [{ rule: "a", made: "job", id: "1" }],
       jobs: [expect.objectContaining({ name: "y" })],
       events,
       routes: [

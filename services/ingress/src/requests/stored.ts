@@ -63,6 +63,7 @@ function always(secret: Secret): Secret {
 }
 
 function unsupported({ method, rawHeaders }: WebhookRequest, source: Source) {
+  if (!source.enabled) return "source_disabled" as const;
   if (!source.methods.some((known) => known === method)) return "method_not_allowed" as const;
   const encoding = describingHeader(rawHeaders, "content-encoding");
   if (encoding !== undefined && encoding.toLowerCase() !== "identity") return "encoding_unsupported" as const;

@@ -3,7 +3,7 @@ import type { EnqueueResult } from "../job.ts";
 import type { Ledger } from "../ledger.ts";
 import type { RunSql } from "../sql.ts";
 import { type EventStanding, statesOfEvents } from "./event-states.ts";
-import { missingOf, type Routed } from "./missing.ts";
+import { type Missing, missingOf, type Routed } from "./missing.ts";
 import { runsOf, type StoredRequest, storedRequests } from "./records.ts";
 import { type KeptRoute, keptRoutes, markerOf, writeJobs } from "./routed.ts";
 
@@ -77,7 +77,7 @@ export type RouteEvent = (request: StoredRequest) => Promise<Routed>;
 interface Planned {
   readonly request: StoredRequest;
   readonly revive: readonly string[];
-  readonly make: Routed;
+  readonly make: Missing;
   /** Why nothing is to be done, when nothing is. */
   readonly otherwise: SkipReason;
 }
@@ -132,7 +132,7 @@ export interface RunEventsOptions {
   readonly newId: () => string;
 }
 
-const nothing: Routed = { jobs: [] };
+const nothing: Missing = { jobs: [], present: [] };
 
 async function plan({
   request,
@@ -164,7 +164,7 @@ async function plan({
   }
   if (mode === "new") {
     const isEmpty = routed.jobs.length === 0 && (routed.events?.length ?? 0) === 0;
-    return { request, revive: [], make: routed, otherwise: isEmpty ? "unmatched" : "job_held" };
+    return { request, revive: [], make: { ...routed, present: [] }, otherwise: isEmpty ? "unmatched" : "job_held" };
   }
   const missing = missingOf(routed, jobs, routes);
   if (missing === "unknown") return reviveOnly("forgotten");
@@ -198,25 +198,28 @@ function answerOf(
   return { id, kind: "skipped", why: asked.length + make.jobs.length > 0 ? "job_held" : otherwise };
 }
 
-/** Writes down what was done, and takes the marks of events away to which nothing had come. Index: webhook_requests (id). */
-async function keep(
-  { table }: RunningLedger,
-  run: RunSql,
-  kept: {
-    readonly planned: readonly Planned[];
-    readonly answers: readonly RunAnswer[];
-    readonly made: readonly (readonly EnqueueResult[])[];
-    readonly order: RunOrder;
-    readonly newId: () => string;
-  },
-): Promise<void> {
+interface Kept {
+  readonly planned: readonly Planned[];
+  readonly answers: readonly RunAnswer[];
+  readonly made: readonly (readonly EnqueueResult[])[];
+  readonly order: RunOrder;
+  readonly newId: () => string;
+}
+
+/**
+ * Writes down what was done. What an event lacked is written into its request, as if it had been made at first, so that nobody makes it
+ * again; what was made anew only into the run. Index: webhook_requests (id).
+ */
+async function keep({ table }: RunningLedger, run: RunSql, kept: Kept): Promise<void> {
   const { order, newId } = kept;
+  const isNew = order.mode === "new";
   const done = kept.planned.flatMap(({ request, make }, index) => {
     const answer = kept.answers[index];
     if (answer?.kind !== "changed") return [];
-    const routes = keptRoutes(make, kept.made[index] ?? []);
-    const marker = markerOf(routes, true) ?? null;
-    return [{ event: request.id, id: newId(), answer, routes, marker, hadMarker: request.routing !== undefined }];
+    const now = keptRoutes(make, kept.made[index] ?? []);
+    const before = request.routes.filter((route) => "made" in route);
+    const routes = isNew ? now : [...before, ...make.present, ...now];
+    return [{ request, id: newId(), answer, routes: routes.length === 0 ? undefined : routes }];
   });
   if (done.length === 0) return;
   await run(
@@ -225,12 +228,12 @@ async function keep(
      from json_to_recordset($1::text::json) as r(id uuid, event uuid, made uuid[], revived uuid[], routes jsonb)`,
     [
       JSON.stringify(
-        done.map(({ id, event, answer, routes }) => ({
+        done.map(({ id, request, answer, routes }) => ({
           id,
-          event,
+          event: request.id,
           made: answer.made,
           revived: answer.revived,
-          routes: routes.length === 0 ? undefined : routes,
+          routes: isNew ? routes : undefined,
         })),
       ),
       order.operationId ?? null,
@@ -239,11 +242,20 @@ async function keep(
       order.reason,
     ],
   );
-  const marked = done.filter(({ hadMarker, answer }) => hadMarker && answer.made.length + answer.events > 0);
-  if (marked.length === 0) return;
+  const filled = done.filter(({ answer }) => !isNew && answer.made.length + answer.events > 0);
+  if (filled.length === 0) return;
   await run(
-    `update ${table("webhook_requests")} r set routing = m.marker
-     from json_to_recordset($1::text::json) as m(event uuid, marker text) where r.id = m.event`,
-    [JSON.stringify(marked.map(({ event, marker }) => ({ event, marker })))],
+    `update ${table("webhook_requests")} r set job_ids = r.job_ids || c.made, routes = c.routes, routing = c.routing
+     from json_to_recordset($1::text::json) as c(id uuid, made uuid[], routes jsonb, routing text) where r.id = c.id`,
+    [
+      JSON.stringify(
+        filled.map(({ request, answer, routes }) => ({
+          id: request.id,
+          made: answer.made,
+          routes,
+          routing: markerOf(routes ?? [], true),
+        })),
+      ),
+    ],
   );
 }
