@@ -1,4 +1,15 @@
-import { pageOf, problem, providerView, sourceTestResult, sourceView, sourceWithSecret } from "@warren/contracts";
+import { randomBytes } from "node:crypto";
+import {
+  newEndpoint,
+  pageOf,
+  problem,
+  providerView,
+  sourceTestResult,
+  sourceView,
+  sourceWithSecret,
+} from "@warren/contracts";
+import { createEndpoints, createKeyRing, rotateSealedTexts } from "@warren/jobs";
+import { createSealedTexts } from "@warren/ledger";
 import { createWorld, waitFor } from "@warren/testing";
 import { describe, expect, test } from "vitest";
 import { githubHeaders, post, prepare, requestsOf, startIngress } from "./fixture.ts";
@@ -260,6 +271,66 @@ describe("sources at run time", () => {
       "PAYLOAD_KEY_RING_MISSING",
     ]);
     expect((await manage(without, "POST", "/sources", { name: "free", provider: "yookassa" })).status).toBe(201);
+  });
+
+  test("are sealed anew under a new key with the endpoints' secrets, and open without the old one", async () => {
+    await using world = await createWorld();
+    await prepare(world);
+    const [old, fresh] = [randomBytes(32), randomBytes(32)];
+    const before = createKeyRing({ current: "old", keys: { old } });
+    await using running = await startIngress(world, { apiKeys: [apiKey], keyRing: before });
+    const { ledger } = running;
+    const options = { verifyToken: "hush" };
+    const meta = { name: "meta", provider: "meta", secrets: [{ value: "app" }], options };
+    expect((await manage(running, "POST", "/sources", meta)).status).toBe(201);
+    const target = newEndpoint.parse({ url: "https://example.com/hook", headers: { "x-key": "hush" } });
+    const { endpoint } = await createEndpoints({ ledger, keyRing: before }).create(target);
+
+    const texts = createSealedTexts(ledger);
+    expect((await texts.list()).map(({ owner }) => owner.replaceAll(/[0-9a-f-]{36}/g, "*"))).toEqual([
+      "webhook-endpoint/*",
+      "webhook-endpoint/*/secret/*",
+      "webhook-source/*/option/verifyToken",
+      "webhook-source/*/secret/*",
+    ]);
+    const stranger = await rotateSealedTexts(texts, newKeyRing("stranger"));
+    expect([stranger.rotated, stranger.failed.map(({ code: why }) => why)]).toEqual([
+      0,
+      Array.from({ length: 4 }, () => "PAYLOAD_KEY_UNKNOWN"),
+    ]);
+    const both = createKeyRing({ current: "new", keys: { new: fresh, old } });
+    expect(await rotateSealedTexts(texts, both)).toEqual({ rotated: 4, current: 0, busy: 0, failed: [] });
+    expect(await rotateSealedTexts(texts, both)).toEqual({ rotated: 0, current: 4, busy: 0, failed: [] });
+
+    const after = createKeyRing({ current: "new", keys: { new: fresh } });
+    expect(await createEndpoints({ ledger, keyRing: after }).open(endpoint.id)).toMatchObject({
+      sealed: { headers: { "x-key": "hush" } },
+    });
+    await using next = await startIngress(world, { apiKeys: [apiKey], keyRing: after });
+    expect(sourceTestResult.parse((await manage(next, "POST", "/sources/meta/test")).body).accepted).toBe(true);
+    const ask = "hub.mode=subscribe&hub.challenge=1158201444&hub.verify_token=hush";
+    expect((await fetch(`${next.url}/webhooks/meta?${ask}`)).status).toBe(200);
+  });
+
+  test("of one name are made once, however many make it at the same moment, and rotations do not lose each other", async () => {
+    await using world = await createWorld();
+    await prepare(world);
+    const keyRing = newKeyRing();
+    await using one = await startIngress(world, { apiKeys: [apiKey], keyRing });
+    await using two = await startIngress(world, { apiKeys: [apiKey], keyRing });
+    const ingresses = [one, two, one, two];
+    const body = { name: "race", provider: "github" };
+    const made = await Promise.all(ingresses.map((ingress) => manage(ingress, "POST", "/sources", body)));
+    expect(made.map(({ status }) => status).toSorted()).toEqual([201, 409, 409, 409]);
+    const rotated = await Promise.all(ingresses.map((ingress) => manage(ingress, "POST", "/sources/race/secrets")));
+    const secrets = [...made.filter(({ status }) => status === 201), ...rotated].map((answer) => secretIn(answer.body));
+    const view = sourceView.parse((await manage(two, "GET", "/sources/race")).body);
+    expect([view.revision, view.secrets.map(({ current }) => current)]).toEqual([5, [true, true, true, true, true]]);
+    await manage(two, "PATCH", "/sources/race", {});
+    const statuses = await Promise.all(
+      secrets.map(async (secret, at) => (await post(two, "race", githubHeaders("{}", `d${at}`, secret), "{}")).status),
+    );
+    expect(statuses).toEqual([202, 202, 202, 202, 202]);
   });
 
   test("that were not read yet are 503, never 404, and come as soon as the database answers", async () => {

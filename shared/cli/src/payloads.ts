@@ -4,8 +4,10 @@ import {
   type Payloads,
   payloadSettings,
   rotatePayloads,
+  rotateSealedTexts,
   sweepPayloads,
 } from "@warren/jobs";
+import { createSealedTexts } from "@warren/ledger";
 import { type Environment, readConfig } from "@warren/service";
 import { connectLedger } from "./connect.ts";
 import { type ExitCode, exitCodes } from "./exit.ts";
@@ -21,12 +23,19 @@ function payloadsOf(environment: Environment): Payloads {
   return openPayloads(settings);
 }
 
-/** Encrypts the payloads of unfinished jobs under the current key; `failed` when some could not be opened. */
+/** Encrypts the payloads of unfinished jobs, and the secrets of sources and endpoints, under the current key; `failed` when some could not be opened. */
 export async function payloadsRotate({ environment, output }: PayloadsCommand): Promise<ExitCode> {
   const { keyRing, store } = payloadsOf(environment);
   if (keyRing === undefined) throw new PayloadError("PAYLOAD_KEY_RING_MISSING", "WARREN_PAYLOAD_KEYS is not set");
   await using ledger = await connectLedger(environment);
-  const done = await rotatePayloads({ ledger, payloads: { keyRing, store } });
+  const payloads = await rotatePayloads({ ledger, payloads: { keyRing, store } });
+  const secrets = await rotateSealedTexts(createSealedTexts(ledger), keyRing);
+  const done = {
+    rotated: payloads.rotated + secrets.rotated,
+    current: payloads.current + secrets.current,
+    busy: payloads.busy + secrets.busy,
+    failed: [...payloads.failed, ...secrets.failed],
+  };
   if (output.format === "json") printJson(output, { key: keyRing.current, ...done });
   else {
     const { rotated, current, busy, failed } = done;

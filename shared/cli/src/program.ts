@@ -130,7 +130,9 @@ function describeProgram(line: CommandLine, finish: (code: ExitCode) => void): C
   const payloads = program.command("payloads").description("encrypted and offloaded payloads");
   payloads
     .command("rotate")
-    .description("encrypt the payloads of unfinished jobs under the current key; exit code 1 if some do not open")
+    .description(
+      "encrypt the payloads of unfinished jobs, and secrets of sources and endpoints, under the current key; exit code 1 if some do not open",
+    )
     .action(async () => finish(await payloadsRotate({ environment, output: output() })));
   payloads
     .command("sweep")

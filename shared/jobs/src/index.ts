@@ -120,6 +120,7 @@ export { PayloadError, type PayloadErrorCode } from "./payloads/errors.ts";
 export { createKeyRing, type KeyRing, type KeyRingOptions, parseKeyRing } from "./payloads/key-ring.ts";
 export { openPayload, openResult, type StoredPayload, sealPayload } from "./payloads/payload.ts";
 export { type Rotated, type RotateOptions, rotatePayloads } from "./payloads/rotate.ts";
+export { rotateSealedTexts } from "./payloads/rotate-texts.ts";
 export type { Payloads } from "./payloads/seal.ts";
 export { openText, sealText } from "./payloads/sealed-text.ts";
 export type { Attributes, SearchOption } from "./payloads/search.ts";

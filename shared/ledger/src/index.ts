@@ -155,6 +155,7 @@ export {
 export type { Registered, Schedules } from "./schedules/schedules.ts";
 export type { Upserted } from "./schedules/store.ts";
 export { parseWhen, type WhenOption, whenText } from "./schedules/when.ts";
+export { createSealedTexts, type SealedText, type SealedTexts } from "./sealed-texts.ts";
 export { parseSchemaName, type RunSql, type Statement, type TableName, tablesOf } from "./sql.ts";
 export { type KeyHolder, meet } from "./unique-conflict.ts";
 export type { EventValues, Judgement, JudgeRequest } from "./webhooks/accept-late.ts";

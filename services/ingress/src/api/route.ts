@@ -105,14 +105,14 @@ export interface ApiRoute {
   readonly run: (call: RawCall) => Promise<ApiAnswer>;
 }
 
-export interface RawCall {
+interface RawCall {
   readonly params: unknown;
   readonly query: unknown;
   readonly body: unknown;
   readonly caller: Caller;
 }
 
-export interface ApiAnswer {
+interface ApiAnswer {
   readonly status: number;
   readonly headers: Readonly<Record<string, string>>;
   readonly contentType: string | undefined;
