@@ -147,6 +147,12 @@ describe("a rule in code", () => {
         orderId: "x",
       })),
       route({
+        name: "refinement",
+        body: z.unknown().refine(() => {
+          throw new Error("refined too far");
+        }),
+      }).toJob(shipOrder, () => ({ orderId: "x" })),
+      route({
         name: "map",
       }).toJob(shipOrder, () => {
         throw new Error("no such\ncustomer");
@@ -167,6 +173,7 @@ describe("a rule in code", () => {
     );
     expect(failed).toEqual([
       ["code/body", "ROUTE_BODY_INVALID", expect.stringContaining("order.id")],
+      ["code/refinement", "ROUTE_BODY_INVALID", "refined too far"],
       ["code/map", "ROUTE_MAP_FAILED", "no such customer"],
       ["code/payload", "ROUTE_OUTPUT_REFUSED", expect.stringContaining("JOB_PAYLOAD_INVALID")],
       ["code/unstorable", "ROUTE_OUTPUT_REFUSED", expect.stringContaining("JOB_PAYLOAD_UNSERIALISABLE")],

@@ -135,14 +135,17 @@ function runRule<Body>(
   origin: Origin,
 ): Omit<CodeResult, "rule"> | undefined {
   let body: unknown;
-  if (schema !== undefined) {
-    const parsed = schema.safeParse(event.payload());
-    if (!parsed.success) {
+  try {
+    const parsed = schema?.safeParse(event.payload());
+    if (parsed?.success === false) {
       const [issue] = parsed.error.issues;
       const why = `${issue?.path.join(".") ?? ""}: ${issue?.message ?? "invalid"}`;
       return { made: [], failed: failure("ROUTE_BODY_INVALID", why) };
     }
-    body = parsed.data;
+    body = parsed?.data;
+  } catch (error) {
+    // a refinement of the schema that throws
+    return { made: [], failed: failureOf("ROUTE_BODY_INVALID", error) };
   }
   // sound: without a schema Body is undefined
   const typed = body as Body;
