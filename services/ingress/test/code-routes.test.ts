@@ -181,6 +181,20 @@ describe("a rule in code", () => {
     ]);
   });
 
+  test("makes a job of each of a list, or none when one of them fails", () => {
+    const each = route({ name: "each" }).toJobs(
+      shipOrder,
+      ({ payload }) => payload() as { orderId: string }[],
+      ({ orderId }) => ({ key: orderId }),
+    );
+    const { jobs } = routed([each], event([{ orderId: "a" }, { orderId: "b" }]));
+    expect(jobs.map(({ limitKey }) => limitKey)).toEqual(["a", "b"]);
+    const { jobs: none, routes: report } = routed([each], event([{ orderId: "a" }, {}]));
+    expect(none).toEqual([]);
+    expect(report).toMatchObject([{ rule: "code/each", failed: { code: "ROUTE_OUTPUT_REFUSED" } }]);
+    expect(routed([each], event([]))).toMatchObject({ jobs: [], results: [] });
+  });
+
   test("reads like the example", () => {
     const { jobs, events } = routed(routes);
     expect(jobs.map(({ name, limitKey }) => [name, limitKey])).toEqual([

@@ -106,6 +106,7 @@ function inputOf(event: WebhookEvent) {
     provider: event.provider,
     id: event.eventId ?? null,
     type: event.eventType ?? null,
+    subject: event.eventSubject ?? null,
     receivedAt: event.receivedAt.toISOString(),
     headers: event.headers(),
     query: event.query(),
