@@ -1,12 +1,15 @@
 import type { LookupAddress, lookup } from "node:dns";
 import { once } from "node:events";
 import { createServer as createHttpServer } from "node:http";
+import { createServer as createHttpsServer } from "node:https";
 import { type AddressInfo, connect, createServer as createTcpServer, type Socket } from "node:net";
+import type { TLSSocket } from "node:tls";
 import { Agent } from "undici";
 import { describe, expect, test } from "vitest";
 import { createAddressGuard } from "../src/address.ts";
 import { type ConnectorOptions, createConnector } from "../src/connect.ts";
 import { exchange } from "../src/exchange.ts";
+import certificates from "./fixtures/certificates.json" with { type: "json" };
 import { type Receiver, silence, startReceiver, status } from "./receiver.ts";
 
 const local = createAddressGuard(["127.0.0.0/8"]);
@@ -165,6 +168,29 @@ describe("a proxy", () => {
   });
 });
 
+describe("mutual TLS", () => {
+  test("shows the endpoint's client certificate, and wants a server of its authority", async () => {
+    await using server = await startTlsServer();
+    const clientCertificate = { ...certificates.client, authority: certificates.authority };
+    expect(await post(server.url, { clientCertificate })).toMatchObject({ kind: "answered", status: 200 });
+    expect(server.clients).toEqual(["client"]);
+    // through a tunnel as well
+    await using proxy = await startProxy(undefined);
+    expect(await post(server.url, { clientCertificate, proxyUrl: proxy.url })).toMatchObject({ status: 200 });
+    expect(server.clients).toEqual(["client", "client"]);
+  });
+
+  test("fails without the certificate, or with a server that nobody vouches for", async () => {
+    await using server = await startTlsServer();
+    expect(await post(server.url, { clientCertificate: certificates.client })).toMatchObject({
+      reason: "DELIVERY_UNREACHABLE",
+      detail: expect.stringContaining("certificate"),
+    });
+    expect(await post(server.url)).toMatchObject({ reason: "DELIVERY_UNREACHABLE" });
+    expect(server.clients).toEqual([]);
+  });
+});
+
 test("connections leave from the endpoint's local address", async () => {
   await using receiver = await startReceiver();
   const seen: (string | undefined)[] = [];
@@ -195,8 +221,33 @@ async function tcpServer(onConnection: (socket: Socket) => void): Promise<AsyncD
   };
 }
 
+async function startTlsServer(): Promise<
+  AsyncDisposable & { readonly url: string; readonly clients: readonly string[] }
+> {
+  const clients: string[] = [];
+  const { authority, server: own } = certificates;
+  const server = createHttpsServer(
+    { cert: own.certificate, key: own.key, ca: authority, requestCert: true, rejectUnauthorized: true },
+    (request, response) => {
+      clients.push(String((request.socket as TLSSocket).getPeerCertificate().subject.CN));
+      request.resume().on("end", () => response.end("ok"));
+    },
+  );
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return {
+    url: `https://127.0.0.1:${(server.address() as AddressInfo).port}/`,
+    clients,
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections();
+      server.close();
+      await once(server, "close");
+    },
+  };
+}
+
 async function startProxy(
-  authorization: string,
+  authorization: string | undefined,
 ): Promise<AsyncDisposable & { readonly url: string; readonly targets: readonly string[] }> {
   const targets: string[] = [];
   const server = createHttpServer();

@@ -1,5 +1,5 @@
 import type { Recipient } from "@warren/contracts";
-import type { Client, KeyRing } from "@warren/jobs";
+import { type Client, createClient, createEndpoints, createOutboundDeliveries, type KeyRing } from "@warren/jobs";
 import { createSourceStore, createWebhookStore, type Ledger, newId } from "@warren/ledger";
 import type { Logger, Metrics, Tracing } from "@warren/observability";
 import type { FastifyInstance } from "fastify";
@@ -21,14 +21,14 @@ import { createSourceManager } from "./sources/manage.ts";
 import type { SourceMap } from "./sources/source.ts";
 
 export interface IngressOptions {
-  readonly ledger: Pick<Ledger, "table" | "query" | "run" | "transaction" | "enqueueIn" | "events" | "control">;
+  readonly ledger: Ledger;
   /** Tells workers of committed jobs, in the background. */
   readonly jobs: Pick<Client, "announce">;
   /** Those of the configuration; the others come from the database. */
   readonly sources: SourceMap;
   /** The configured ones anew, if a file of theirs has changed. Default: they stay. */
   readonly reloadSources?: () => SourceMap | undefined;
-  /** Seals the secrets of sources that are made over the API, and opens them. */
+  /** Seals the secrets of sources and endpoints that are made over the API, and opens them. */
   readonly keyRing?: KeyRing | undefined;
   /** How often changes of sources are asked for. Default 1 s. */
   readonly sourcePollMs?: number;
@@ -129,8 +129,14 @@ export function createIngress(options: IngressOptions): Ingress {
   const api = apiKeys.length === 0 ? undefined : createApi({ keys: apiKeys, routes: managementRoutes(), newId, log });
 
   function managementRoutes(): readonly ApiRoute[] {
+    // the queue of deliveries is governed: the dispatcher lets its jobs go, whoever enqueued them
+    const outbound = createClient({ ledger, log, metrics });
     return apiRoutes({
       ...requests,
+      endpoints: createEndpoints({ ledger, keyRing }),
+      deliveries: createOutboundDeliveries({ ledger, client: outbound }),
+      outbound,
+      newId,
       routing,
       manager: createSourceManager({ store: sourceStore, live: sources, keyRing, newId, now, log }),
       live: sources,

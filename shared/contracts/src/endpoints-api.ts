@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { emailAddress } from "./notifications.ts";
-import { outboundEventPattern, outboundEventType } from "./outbound.ts";
+import { outboundEventId, outboundEventPattern, outboundEventType } from "./outbound.ts";
 
 /** Headers that Warren or HTTP itself sets; an endpoint's own may not replace them. */
 export const reservedWebhookHeaders: ReadonlySet<string> = new Set([
@@ -23,8 +23,13 @@ export const reservedWebhookHeaders: ReadonlySet<string> = new Set([
 
 const longestUrl = 2_000;
 
+/** Text that can be kept and shown on one line. */
+function isLine(text: string): boolean {
+  return /^\P{Cc}*$/u.test(text) && text.isWellFormed();
+}
+
 function isWebhookUrl(text: string): boolean {
-  if (text.length > longestUrl || !URL.canParse(text)) return false;
+  if (text.length > longestUrl || !isLine(text) || !URL.canParse(text)) return false;
   const { protocol, username, password, hash, hostname } = new URL(text);
   const isPlain = username === "" && password === "" && hash === "" && hostname !== "";
   return (protocol === "https:" || protocol === "http:") && isPlain;
@@ -63,7 +68,7 @@ const fields = {
       `expected an http(s) URL of up to ${longestUrl} characters, without user, password or fragment`,
     )
     .describe("where deliveries go, by POST"),
-  description: z.string().max(500),
+  description: z.string().max(500).refine(isLine, "expected text without control characters"),
   eventTypes: z
     .array(outboundEventPattern)
     .max(100)
@@ -146,6 +151,38 @@ export const endpointChange = z.strictObject(fields).partial().meta({ id: "Endpo
 
 export type NewEndpoint = z.input<typeof newEndpoint>;
 
+/** The body of POST /endpoints/{id}/rotate. */
+export const endpointRotation = newEndpointSecret.extend({
+  overlapSeconds: z
+    .int()
+    .min(0)
+    .max(30 * 86_400)
+    .default(86_400)
+    .describe("for how long deliveries are signed with the secrets before it as well"),
+});
+
+/** The body of POST /endpoints/{id}/test. */
+export const endpointTest = z.strictObject({
+  eventType: outboundEventType.default("warren.test"),
+  payload: z.unknown().optional().describe("any JSON; default: { test: true }"),
+});
+
+/** The body of POST /endpoints/{id}/retry. */
+export const endpointRetry = z.strictObject({
+  since: z.iso.datetime().describe("deliveries made at this moment or later"),
+  limit: z.int().min(1).max(10_000).default(1_000).describe("how many at most, the newest first"),
+});
+
+/** The body of POST /outbound-events. */
+export const newOutboundEvent = z.strictObject({
+  eventType: outboundEventType,
+  eventId: outboundEventId
+    .optional()
+    .describe("an event published twice under one id is delivered once; default: a new id"),
+  createdAt: z.iso.datetime().optional().describe("when it happened; default: now"),
+  payload: z.unknown().describe("any JSON"),
+});
+
 const moment = z.iso.datetime();
 
 /** An endpoint as the management API shows it; never its secrets. */
@@ -178,6 +215,15 @@ export const endpointView = z
   })
   .meta({ id: "Endpoint" });
 
+/** An endpoint with a secret that was just made. */
+export const endpointWithSecret = z
+  .object({
+    endpoint: endpointView,
+    secret: z.string().nullable().describe("whsec_… of v1: shown this once; null for v1a"),
+    publicKey: z.string().nullable().describe("whpk_… of v1a; null for v1"),
+  })
+  .meta({ id: "EndpointWithSecret" });
+
 export type EndpointView = z.output<typeof endpointView>;
 
 export const deliveryState = z.enum(["pending", "sending", "delivered", "failed"]);
@@ -199,6 +245,11 @@ export const deliveryView = z
     jobId: z.uuid(),
   })
   .meta({ id: "Delivery" });
+
+/** The same with what is sent. */
+export const deliveryDetail = deliveryView
+  .extend({ body: z.string().describe("what every try sends") })
+  .meta({ id: "DeliveryDetail" });
 
 const headerList = z.array(z.tuple([z.string(), z.string()]));
 
@@ -225,3 +276,6 @@ export const attemptView = z
     jobId: z.uuid(),
   })
   .meta({ id: "DeliveryAttempt" });
+
+export type DeliveryView = z.output<typeof deliveryView>;
+export type AttemptView = z.output<typeof attemptView>;

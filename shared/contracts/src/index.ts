@@ -4,19 +4,27 @@ export { type BodyConditionInput, bodyCondition, parseBodyCondition } from "./bo
 export { type ControlMessage, controlMessage, maxIdsPerControlMessage } from "./control-message.ts";
 export { type DeadJob, deadJob, deadJobType, deadJobTypes } from "./dead-job.ts";
 export {
+  type AttemptView,
   attemptView,
+  type DeliveryView,
+  deliveryDetail,
   deliveryState,
   deliveryView,
   type EndpointSecrets,
   type EndpointSettings,
   type EndpointView,
   endpointChange,
+  endpointRetry,
+  endpointRotation,
   endpointSecrets,
   endpointSettings,
+  endpointTest,
   endpointView,
+  endpointWithSecret,
   type NewEndpoint,
   newEndpoint,
   newEndpointSecret,
+  newOutboundEvent,
   reservedWebhookHeaders,
 } from "./endpoints-api.ts";
 export { type ErrorCode, errorCatalogue, WarrenError, type WarrenErrorOptions } from "./errors.ts";
@@ -43,6 +51,7 @@ export {
   deliverWebhookResult,
   endpointBreaker,
   endpointDisabledEvent,
+  outboundEventId,
   outboundEventPattern,
   outboundEventType,
   type PublishWebhookPayload,

@@ -11,10 +11,17 @@ export const outboundEventType = z
 /** Which types an endpoint wants: a type in which words may be `*` (exactly one word) or `#` (any number of words). */
 export const outboundEventPattern = outboundEventType;
 
+/** The sender's own id of an event. */
+export const outboundEventId = z
+  .string()
+  .min(1)
+  .max(500)
+  .refine((text) => /^\P{Cc}+$/u.test(text) && text.isWellFormed(), "expected text without control characters");
+
 const event = {
   eventType: outboundEventType,
   /** The event's own id. Every try of it carries the same `webhook-id`, which is this id where it fits into a header, else its hash. */
-  eventId: z.string().min(1).max(500),
+  eventId: outboundEventId,
   /** When it happened. */
   createdAt: z.iso.datetime(),
   /** Any JSON. What of it becomes the body is the endpoint's setting. */

@@ -59,7 +59,7 @@ export function createOutboundDeliveries({ ledger, client }: OutboundDeliveriesO
 
   return {
     list: (filter, limit) => store.list(filter, limit),
-    attempts: (deliveryId, limit) => store.attempts(deliveryId, limit),
+    attempts: (deliveryId, limit, before) => store.attempts(deliveryId, limit, before),
     get,
     async retry(id) {
       const delivery = await get(id);

@@ -11,7 +11,7 @@ import {
   type newEndpointSecret,
 } from "@warren/contracts";
 import { createEndpointStore, type EndpointContent, type EndpointRecord, type Ledger, newId } from "@warren/ledger";
-import type { z } from "zod";
+import { z } from "zod";
 import type { KeyRing } from "../payloads/key-ring.ts";
 import { openText, sealText } from "../payloads/sealed-text.ts";
 import { EndpointError } from "./errors.ts";
@@ -80,6 +80,13 @@ export interface EndpointsOptions {
   readonly keyRing: KeyRing | undefined;
 }
 
+/** What is kept in plain about what is sealed. */
+const sealedFacts = z.object({
+  headerNames: z.array(z.string()),
+  hasProxy: z.boolean(),
+  hasClientCertificate: z.boolean(),
+});
+
 /** Endpoints over one ledger: contents are checked, secrets sealed, limits of the queue kept in step. */
 export function createEndpoints({ ledger, keyRing }: EndpointsOptions): Endpoints {
   const store = createEndpointStore(ledger);
@@ -93,25 +100,13 @@ export function createEndpoints({ ledger, keyRing }: EndpointsOptions): Endpoint
   const opened = (id: string, sealed: string | undefined): EndpointSecrets =>
     endpointSecrets.parse(sealed === undefined ? {} : JSON.parse(openText(ownerOf(id), sealed, keyRing)));
 
-  function view(found: EndpointRecord): Endpoint {
-    const { headers, proxyUrl, clientCertificate } = opened(found.id, found.sealed);
-    return {
-      ...found,
-      settings: endpointSettings.parse(found.settings),
-      headerNames: Object.keys(headers),
-      hasProxy: proxyUrl !== null,
-      hasClientCertificate: clientCertificate !== null,
-      secrets: found.secrets.map(({ sealed: _sealed, ...secret }) => secret),
-    };
-  }
-
   function contentOf(id: string, given: Omit<z.output<typeof newEndpoint>, "secret">): EndpointContent {
     const secrets = endpointSecrets.parse(given);
     checkCertificate(secrets);
     return {
       url: given.url,
       eventTypes: given.eventTypes,
-      settings: endpointSettings.parse(given),
+      settings: { ...endpointSettings.parse(given), ...factsOf(secrets) },
       sealed: isEmpty(secrets) ? undefined : sealText(ownerOf(id), JSON.stringify(secrets), keyRing),
     };
   }
@@ -192,6 +187,16 @@ export function createEndpoints({ ledger, keyRing }: EndpointsOptions): Endpoint
   };
 }
 
+/** Opens nothing, so that whoever has no keys can look, too. */
+function view(found: EndpointRecord): Endpoint {
+  return {
+    ...found,
+    ...sealedFacts.parse(found.settings),
+    settings: endpointSettings.parse(found.settings),
+    secrets: found.secrets.map(({ sealed: _sealed, ...secret }) => secret),
+  };
+}
+
 function checkCertificate({ clientCertificate }: EndpointSecrets): void {
   if (clientCertificate === null) return;
   const { certificate, key, passphrase, authority } = clientCertificate;
@@ -202,6 +207,14 @@ function checkCertificate({ clientCertificate }: EndpointSecrets): void {
     const why = cause instanceof Error ? cause.message : String(cause);
     throw new EndpointError("ENDPOINT_CERTIFICATE_INVALID", `the client certificate cannot be used: ${why}`, { cause });
   }
+}
+
+function factsOf({ headers, proxyUrl, clientCertificate }: EndpointSecrets): z.output<typeof sealedFacts> {
+  return {
+    headerNames: Object.keys(headers),
+    hasProxy: proxyUrl !== null,
+    hasClientCertificate: clientCertificate !== null,
+  };
 }
 
 function isEmpty({ headers, proxyUrl, clientCertificate }: EndpointSecrets): boolean {

@@ -86,7 +86,7 @@ export function deliveryStatements(table: TableName) {
     // primary key (delivery_id, number)
     attempts: `select number, job_id, started_at, duration_ms, response_status, response_truncated, outcome, reason, detail, url, address,
         request_headers, response_headers, response_body
-      from ${attempts} where delivery_id = $1 order by number desc limit $2`,
+      from ${attempts} where delivery_id = $1 and ($3::int is null or number < $3) order by number desc limit $2`,
     // Hands a delivery from a job that has ended to another one. Only one of several at once gets it.
     take: `update ${deliveries} set state = 'pending', job_id = $3, reason = null, next_at = null, updated_at = statement_timestamp()
       where id = $1 and job_id = $2 returning id`,

@@ -115,8 +115,8 @@ export interface WebhookDeliveryStore {
   find(id: string): Promise<WebhookDeliveryRecord | undefined>;
   /** Newest first. */
   list(filter: DeliveryFilter, limit: number): Promise<readonly WebhookDeliveryRecord[]>;
-  /** Newest first. */
-  attempts(deliveryId: string, limit: number): Promise<readonly WebhookAttemptRecord[]>;
+  /** Newest first; `before` is a number. */
+  attempts(deliveryId: string, limit: number, before?: number): Promise<readonly WebhookAttemptRecord[]>;
   /** Hands a delivery from a job that has ended to another one. `false`: somebody was faster. */
   take(id: string, jobs: { readonly from: string; readonly to: string }, run: RunSql): Promise<boolean>;
 }
@@ -161,8 +161,8 @@ export function createWebhookDeliveries(ledger: Pick<Ledger, "query" | "run" | "
       const { rows } = await ledger.query(sql.list(where, limit), values);
       return rows.map(deliveryOf);
     },
-    async attempts(deliveryId, limit) {
-      const { rows } = await ledger.query(sql.attempts, [deliveryId, limit]);
+    async attempts(deliveryId, limit, before) {
+      const { rows } = await ledger.query(sql.attempts, [deliveryId, limit, before ?? null]);
       return rows.map(attemptOf);
     },
     async take(id, { from, to }, run) {
@@ -207,7 +207,7 @@ function conditionsOf(filter: DeliveryFilter): {
     ["state =", filter.state],
     ["event_id =", filter.eventId],
     ["event_type =", filter.eventType],
-    ["id >=", filter.since === undefined ? undefined : uuidBound(filter.since.getTime())],
+    ["id >=", filter.since === undefined ? undefined : uuidBound(Math.max(0, filter.since.getTime()))],
     ["id <", filter.before],
   ];
   const set = given.filter(([, value]) => value !== undefined);
