@@ -134,7 +134,7 @@ export const requestDetail = requestView
   })
   .meta({ id: "RequestDetail" });
 
-export const eventJobView = z
+const eventJobView = z
   .object({
     id: z.uuid(),
     name: z.string().nullable(),

@@ -291,7 +291,7 @@ async function runAll(by: Replaying = replaying): Promise<void> {
 }
 
 describe("a replay of many", () => {
-  test("takes what matched when it was made, by two processes at once, and each event once", async () => {
+  test("takes what matched when it was made, after a process died in the middle and by two at once, and each event once", async () => {
     routes.set("many", () => ({ jobs: [aJob({ name: "made" })] }));
     const ids: string[] = [];
     for (let at = 0; at < 30; at += 1) ids.push(await accept("many"));
@@ -302,6 +302,20 @@ describe("a replay of many", () => {
     });
     const replay = await replaying.start({ ...order, action: "replay", filter, rate: 1_000, mostWaiting: 1_000 });
     const later = await accept("many");
+
+    // a process that dies in the middle of a batch: its connections are cut after it has routed and before it commits
+    const dying = createReplaying({
+      ledger: await world.openAnother({ applicationName: "dying" }),
+      route: async () => {
+        const cut = "select pg_terminate_backend(pid) from pg_stat_activity where application_name = 'dying'";
+        await ledger.query(`${cut} and datname = current_database()`, []);
+        return { jobs: [aJob({ name: "made" })] };
+      },
+      judge: () => ({ kind: "refused", why: "source_gone" }),
+    });
+    await expect(dying.step()).rejects.toMatchObject({ code: "LEDGER_UNAVAILABLE" });
+    expect(await replaying.find(replay.id)).toMatchObject({ matched: 0, changed: 0 });
+    expect(await jobsOf(ids[0] ?? "")).toEqual([]);
 
     const other = openReplaying(await world.openAnother());
     await Promise.all([runAll(), runAll(other)]);

@@ -10,7 +10,7 @@ import { isCurrent, type Secret, type WebhookRequest } from "../verify/verdict.t
 export type FindSource = (name: string) => Source | undefined;
 
 /** A stored request as its verifier saw it when it came. */
-export function asReceived(stored: StoredRequest, body: Buffer): WebhookRequest {
+function asReceived(stored: StoredRequest, body: Buffer): WebhookRequest {
   return {
     method: stored.method,
     url: urlOf(stored),
@@ -21,7 +21,7 @@ export function asReceived(stored: StoredRequest, body: Buffer): WebhookRequest 
   };
 }
 
-export function urlOf({ path, query }: Pick<RequestSummary, "path" | "query">): string {
+function urlOf({ path, query }: Pick<RequestSummary, "path" | "query">): string {
   return query === undefined ? path : `${path}?${query}`;
 }
 

@@ -24,7 +24,7 @@ export interface EventStanding {
 }
 
 /** How the jobs of an event stand, taken together. */
-export function stateOf(jobs: readonly EventJob[]): EventState {
+function stateOf(jobs: readonly EventJob[]): EventState {
   if (jobs.length === 0) return "unmatched";
   const states = new Set(jobs.map(({ known }) => known?.state));
   if (states.has("dead")) return "dead";

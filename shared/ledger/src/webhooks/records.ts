@@ -70,7 +70,7 @@ export interface EventRun {
 const mostDuplicatesCounted = 1_000;
 const duplicatesShown = 20;
 
-export const summaryColumns = `r.id, r.received_at, r.source, r.provider, r.status, r.cause, r.method, r.path, r.query, r.body_bytes,
+const summaryColumns = `r.id, r.received_at, r.source, r.provider, r.status, r.cause, r.method, r.path, r.query, r.body_bytes,
   r.peer_address, r.client_address, r.dedupe_key, r.event_id, r.event_type, r.event_subject, r.correlation_id, r.routing, r.late_at,
   r.first_cause`;
 
@@ -153,7 +153,7 @@ export async function eventRecord(run: RunSql, table: TableName, id: string): Pr
   };
 }
 
-export const keptRoutesOf = (row: Row): readonly KeptRoute[] => (row["routes"] as readonly KeptRoute[] | null) ?? [];
+const keptRoutesOf = (row: Row): readonly KeptRoute[] => (row["routes"] as readonly KeptRoute[] | null) ?? [];
 
 interface KeptRun extends EventRun {
   readonly eventId: string;
@@ -182,7 +182,7 @@ export async function runsOf(run: RunSql, table: TableName, ids: readonly string
 
 const textOf = (value: unknown): string | undefined => (typeof value === "string" ? value : undefined);
 
-export function summaryOf(row: Row): RequestSummary {
+function summaryOf(row: Row): RequestSummary {
   const { late_at: lateAt, first_cause: firstCause } = row;
   return {
     id: String(row["id"]),

@@ -136,7 +136,7 @@ export async function searchRequests(
 }
 
 /** A search was too slow even in its smallest steps. */
-export class SearchTimeoutError extends LedgerError {
+class SearchTimeoutError extends LedgerError {
   constructor(cause: unknown) {
     super("REQUEST_SEARCH_TIMEOUT", `the search took longer than ${statementTimeoutMs} ms`, { cause, retryable: true });
   }
