@@ -147,6 +147,12 @@ describe("a rule in code", () => {
         orderId: "x",
       })),
       route({
+        name: "refinement",
+        body: z.unknown().refine(() => {
+          throw new Error("refined too far");
+        }),
+      }).toJob(shipOrder, () => ({ orderId: "x" })),
+      route({
         name: "map",
       }).toJob(shipOrder, () => {
         throw new Error("no such\ncustomer");
@@ -167,11 +173,26 @@ describe("a rule in code", () => {
     );
     expect(failed).toEqual([
       ["code/body", "ROUTE_BODY_INVALID", expect.stringContaining("order.id")],
+      ["code/refinement", "ROUTE_BODY_INVALID", "refined too far"],
       ["code/map", "ROUTE_MAP_FAILED", "no such customer"],
       ["code/payload", "ROUTE_OUTPUT_REFUSED", expect.stringContaining("JOB_PAYLOAD_INVALID")],
       ["code/unstorable", "ROUTE_OUTPUT_REFUSED", expect.stringContaining("JOB_PAYLOAD_UNSERIALISABLE")],
       ["code/filter", "ROUTE_FILTER_FAILED", "undefined is not"],
     ]);
+  });
+
+  test("makes a job of each of a list, or none when one of them fails", () => {
+    const each = route({ name: "each" }).toJobs(
+      shipOrder,
+      ({ payload }) => payload() as { orderId: string }[],
+      ({ orderId }) => ({ key: orderId }),
+    );
+    const { jobs } = routed([each], event([{ orderId: "a" }, { orderId: "b" }]));
+    expect(jobs.map(({ limitKey }) => limitKey)).toEqual(["a", "b"]);
+    const { jobs: none, routes: report } = routed([each], event([{ orderId: "a" }, {}]));
+    expect(none).toEqual([]);
+    expect(report).toMatchObject([{ rule: "code/each", failed: { code: "ROUTE_OUTPUT_REFUSED" } }]);
+    expect(routed([each], event([]))).toMatchObject({ jobs: [], results: [] });
   });
 
   test("reads like the example", () => {

@@ -169,6 +169,26 @@ describe("a condition", () => {
     expect(compileCondition({ on: "headers", path: "$.a", op: "eq", value: "1" })(documents).kind).toBe("fits");
   });
 
+  test("answers whatever the body is, and its opposite is the opposite", () => {
+    const path = fc.constantFrom("$", "$.a", "$[0]", "$.*", "$[*].a", "$.a.b");
+    const scalar = fc.oneof(fc.string(), fc.double({ noNaN: true }), fc.boolean(), fc.constant(null));
+    const leaf = fc.oneof(
+      fc.record({ path, op: fc.constantFrom("eq", "ne"), value: scalar }),
+      fc.record({ path, op: fc.constantFrom("gt", "lte"), value: fc.oneof(fc.integer(), fc.string()) }),
+      fc.record({ path, op: fc.constantFrom("contains", "like", "startsWith"), value: fc.string({ minLength: 1 }) }),
+      fc.record({ path, op: fc.constant("exists"), value: fc.boolean() }),
+    );
+    const nested = fc.array(leaf, { minLength: 1, maxLength: 3 });
+    const any = fc.oneof(leaf, fc.record({ all: nested }), fc.record({ any: nested }));
+    const opposite = { fits: "unfit", unfit: "fits", failed: "failed" } as const;
+    fc.assert(
+      fc.property(any, fc.jsonValue(), (condition, body) => {
+        const judgement = judge(condition, body) as keyof typeof opposite;
+        expect(judge({ not: condition }, body)).toBe(opposite[judgement]);
+      }),
+    );
+  });
+
   test("is refused where it is not of the documented form, however deep it is nested", () => {
     let deep: unknown = { path: "$.a", op: "eq", value: 1 };
     for (let level = 0; level < 50_000; level++) deep = { not: deep };

@@ -29,6 +29,7 @@ function event(parts: Partial<WebhookEvent>, payload?: unknown): WebhookEvent {
     provider: "stripe",
     eventId: "evt_1",
     eventType: "customer.created",
+    eventSubject: undefined,
     receivedAt: new Date("2026-11-22T12:00:00Z"),
     payload: () => payload,
     headers: () => ({}),

@@ -271,6 +271,16 @@ describe("rules made at run time", () => {
     expect((await api(running, "POST", "/rules/reroute", { requestIds: [ids[2]] })).body).toMatchObject({
       items: [{ routing: null, routes: [] }],
     });
+    // nested deeper than anything of ours follows
+    await create(running, toJob("deep", { transform: { code: "function transform(e) { return e.body; }" } }));
+    const deep = await send(running, `${"[".repeat(200_000)}${"]".repeat(200_000)}`);
+    expect(await rowOf(running, deep)).toMatchObject({
+      routing: "failed",
+      routes: [
+        { rule: "deep", failed: { code: "ROUTE_OUTPUT_REFUSED" } },
+        { rule: "late", failed: { code: "ROUTE_OUTPUT_REFUSED" } },
+      ],
+    });
     const unknown = await api(running, "POST", "/rules/reroute", { requestIds: [endpoint] });
     expect(unknown.body).toMatchObject({ items: [{ refused: { code: "ROUTE_REQUEST_UNKNOWN" } }] });
   });

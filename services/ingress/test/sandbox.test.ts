@@ -82,6 +82,16 @@ describe("a transform", () => {
       code: "function transform() { const a = {}; a.a = a; return a; }",
       is: "ROUTE_TRANSFORM_FAILED",
     },
+    {
+      what: "breaks the engine",
+      code: "function transform() { return eval('('.repeat(50000) + '1' + ')'.repeat(50000)); }",
+      is: "ROUTE_TRANSFORM_CRASHED",
+    },
+    {
+      what: "throws what loops when it is looked at",
+      code: "function transform() { throw { get message() { for (;;); } }; }",
+      is: "ROUTE_TRANSFORM_TIMEOUT",
+    },
     { what: "is no JavaScript", code: "function transform( {", is: "ROUTE_TRANSFORM_FAILED" },
     { what: "defines no function", code: "const x = 1", is: "ROUTE_TRANSFORM_INVALID" },
   ])("that $what is $is", async ({ code, is, says = "" }) => {

@@ -9,7 +9,9 @@ export const outboundEventType = z
   .regex(/^[\x21-\x7e]{1,200}$/, "expected 1 to 200 printable ASCII characters without spaces");
 
 /** Which types an endpoint wants: a type in which words may be `*` (exactly one word) or `#` (any number of words). */
-export const outboundEventPattern = outboundEventType;
+export const outboundEventPattern = outboundEventType.describe(
+  "a type, in which words may be `*` (exactly one word) or `#` (any number of words)",
+);
 
 /** The sender's own id of an event. */
 export const outboundEventId = z

@@ -11,6 +11,8 @@ export interface WebhookEvent {
   readonly provider: ProviderName;
   readonly eventId: string | undefined;
   readonly eventType: string | undefined;
+  /** What it is about, where the provider says so: an id of an object, a repository. */
+  readonly eventSubject: string | undefined;
   readonly receivedAt: Date;
   /** The parsed body (JSON, or the fields of a form), `undefined` when it is neither. Parsed at most once, and only if somebody asks. */
   readonly payload: () => unknown;
@@ -22,6 +24,7 @@ export interface WebhookEvent {
 
 export interface EventParts
   extends Pick<WebhookEvent, "requestId" | "source" | "provider" | "eventId" | "eventType" | "receivedAt"> {
+  readonly eventSubject?: string | undefined;
   readonly url: string;
   readonly rawHeaders: readonly string[];
   readonly body: Buffer;
@@ -37,6 +40,7 @@ export function createEvent(parts: EventParts): WebhookEvent {
     provider,
     eventId,
     eventType,
+    eventSubject: parts.eventSubject,
     receivedAt,
     payload: parsed === undefined ? once(() => parseBody(provider, body, rawHeaders)) : () => parsed,
     headers: once(() => headersOf(rawHeaders)),

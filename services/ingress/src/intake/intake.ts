@@ -58,12 +58,14 @@ export function createIntake({ store, router, log, now }: IntakeOptions): Intake
     }
 
     const { dedupeKey, eventId, eventType } = verdict;
+    const eventSubject = verdict.eventSubject ?? subjectOf(source.provider, request, verdict.parsed);
     const event = createEvent({
       requestId: id,
       source: source.name,
       provider: source.provider,
       eventId,
       eventType,
+      eventSubject,
       receivedAt: new Date(nowMs),
       url: request.url,
       rawHeaders: request.rawHeaders,
@@ -88,7 +90,7 @@ export function createIntake({ store, router, log, now }: IntakeOptions): Intake
         dedupeKey,
         eventId,
         eventType,
-        eventSubject: verdict.eventSubject ?? subjectOf(source.provider, request, verdict.parsed),
+        eventSubject,
         jobs: routed.jobs,
         events: routed.events,
         routes: routed.routes,

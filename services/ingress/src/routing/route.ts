@@ -63,6 +63,12 @@ export interface CodeRoute<Body = undefined> extends CodeRule {
     map: (event: WebhookEvent, body: Body) => PayloadOf<Definition> | undefined,
     optionsOf?: (event: WebhookEvent, body: Body) => RouteJobOptions,
   ): CodeRoute<Body>;
+  /** Makes a job of each of several payloads: for webhooks that carry a list. One that fails fails them all. */
+  toJobs<Definition extends JobDefinition>(
+    definition: Definition,
+    map: (event: WebhookEvent, body: Body) => readonly PayloadOf<Definition>[],
+    optionsOf?: (payload: PayloadOf<Definition>, event: WebhookEvent, body: Body) => RouteJobOptions,
+  ): CodeRoute<Body>;
   /** Publishes an event on the broker, through the outbox; `undefined` publishes none. */
   toEvent<Definition extends EventDefinition>(
     definition: Definition,
@@ -90,7 +96,7 @@ interface CodeResult {
   readonly failed: RouteFailure | undefined;
 }
 
-type Target<Body> = (event: WebhookEvent, body: Body, origin: Origin) => Made | undefined;
+type Target<Body> = (event: WebhookEvent, body: Body, origin: Origin) => Made | readonly Made[] | undefined;
 
 const list = <Item>(value: Item | readonly Item[] | undefined): readonly Item[] | undefined =>
   value === undefined || Array.isArray(value) ? (value as readonly Item[] | undefined) : [value as Item];
@@ -115,6 +121,13 @@ function routeTo<Body>(options: RouteOptions<Body>, targets: readonly Target<Bod
         if (payload === undefined) return undefined;
         return { made: "job", job: jobOf(definition, payload, origin, optionsOf?.(event, body)) };
       }),
+    toJobs: (definition, map, optionsOf) =>
+      and((event, body, origin) =>
+        map(event, body).map((payload) => ({
+          made: "job",
+          job: jobOf(definition, payload, origin, optionsOf?.(payload, event, body)),
+        })),
+      ),
     toEvent: (definition, map, optionsOf) =>
       and((event, body, origin) => {
         const data = map(event, body);
@@ -135,14 +148,17 @@ function runRule<Body>(
   origin: Origin,
 ): Omit<CodeResult, "rule"> | undefined {
   let body: unknown;
-  if (schema !== undefined) {
-    const parsed = schema.safeParse(event.payload());
-    if (!parsed.success) {
+  try {
+    const parsed = schema?.safeParse(event.payload());
+    if (parsed?.success === false) {
       const [issue] = parsed.error.issues;
       const why = `${issue?.path.join(".") ?? ""}: ${issue?.message ?? "invalid"}`;
       return { made: [], failed: failure("ROUTE_BODY_INVALID", why) };
     }
-    body = parsed.data;
+    body = parsed?.data;
+  } catch (error) {
+    // a refinement of the schema that throws
+    return { made: [], failed: failureOf("ROUTE_BODY_INVALID", error) };
   }
   // sound: without a schema Body is undefined
   const typed = body as Body;
@@ -156,7 +172,7 @@ function runRule<Body>(
   for (const target of targets) {
     try {
       const one = target(event, typed, origin);
-      if (one !== undefined) made.push(one);
+      if (one !== undefined) made.push(...[one].flat());
     } catch (error) {
       failed = failureOf(error instanceof WarrenError ? "ROUTE_OUTPUT_REFUSED" : "ROUTE_MAP_FAILED", error);
     }

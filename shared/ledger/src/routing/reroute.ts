@@ -24,6 +24,7 @@ export interface RoutableRequest {
   readonly body: Buffer | undefined;
   readonly eventId: string | undefined;
   readonly eventType: string | undefined;
+  readonly eventSubject: string | undefined;
   readonly correlationId: string;
   readonly receivedAt: Date;
   readonly jobIds: readonly string[];
@@ -86,7 +87,7 @@ export function createRerouting({
   const { undone } = retrying({ retries: 4, delayMs: 10 });
   const runs = table("webhook_event_runs");
   // Primary key; index: webhook_event_runs_of.
-  const find = `select q.id, q.source, q.provider, q.status, q.path, q.query, q.headers, q.body, q.event_id, q.event_type, q.correlation_id,
+  const find = `select q.id, q.source, q.provider, q.status, q.path, q.query, q.headers, q.body, q.event_id, q.event_type, q.event_subject, q.correlation_id,
       q.received_at, q.job_ids, q.routing, q.routes, r.count as runs, r.has_unreported,
       (select jsonb_agg(route) from ${runs} e, jsonb_array_elements(e.routes) route where e.event_id = q.id) as run_routes
     from ${requests} q cross join lateral (
@@ -156,6 +157,7 @@ function requestOf(row: Readonly<Record<string, unknown>>): RoutableRequest {
     body: Buffer.isBuffer(body) ? body : undefined,
     eventId: text("event_id"),
     eventType: text("event_type"),
+    eventSubject: text("event_subject"),
     correlationId: String(row["correlation_id"]),
     receivedAt: row["received_at"] as Date,
     jobIds: row["job_ids"] as readonly string[],

@@ -45,7 +45,7 @@ export function compileRule(rule: NewRule, { sandbox, knownJobs }: CompileParts)
   const template = rule.payload === null ? undefined : compileTemplate(rule.payload);
   const target = compileTarget(rule.to, knownJobs);
 
-  async function explain(event: WebhookEvent, origin: Origin): Promise<Explained> {
+  async function run(event: WebhookEvent, origin: Origin): Promise<Explained> {
     if ((source !== null && source !== event.source) || !takesType(event.eventType)) {
       return { rule: name, takes: false, made: [], failed: undefined };
     }
@@ -62,6 +62,15 @@ export function compileRule(rule: NewRule, { sandbox, knownJobs }: CompileParts)
     const { output } = ran;
     if (output === undefined) return { ...steps, made: [], failed };
     return finish(event, origin, steps, failed, () => JSON.parse(output) as unknown);
+  }
+
+  async function explain(event: WebhookEvent, origin: Origin): Promise<Explained> {
+    try {
+      return await run(event, origin);
+    } catch (error) {
+      // such as a body nested deeper than JSON.stringify follows
+      return { rule: name, takes: true, made: [], failed: failureOf("ROUTE_OUTPUT_REFUSED", error) };
+    }
   }
 
   function finish(
@@ -97,6 +106,7 @@ function inputOf(event: WebhookEvent) {
     provider: event.provider,
     id: event.eventId ?? null,
     type: event.eventType ?? null,
+    subject: event.eventSubject ?? null,
     receivedAt: event.receivedAt.toISOString(),
     headers: event.headers(),
     query: event.query(),

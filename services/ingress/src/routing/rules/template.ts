@@ -9,6 +9,7 @@ type Fill = (event: WebhookEvent, body: unknown) => unknown;
 const eventFields = {
   id: ({ eventId }) => eventId,
   type: ({ eventType }) => eventType,
+  subject: ({ eventSubject }) => eventSubject,
   source: ({ source }) => source,
   provider: ({ provider }) => provider,
   requestId: ({ requestId }) => requestId,

@@ -54,7 +54,7 @@ function transformIn(context: QuickJSContext, task: SandboxTask, logs: string[],
   const evaluate = (code: string, file: string): QuickJSHandle | RouteFailure => {
     const result = context.evalCode(code, file);
     if (result.error === undefined) return result.value;
-    return whyFailed(context, result.error, isLate(), isCheck ? "ROUTE_TRANSFORM_INVALID" : "ROUTE_TRANSFORM_FAILED");
+    return whyFailed(context, result.error, isLate, isCheck ? "ROUTE_TRANSFORM_INVALID" : "ROUTE_TRANSFORM_FAILED");
   };
   giveConsole(context, logs);
   const run = evaluate(driver, "driver.js");
@@ -74,7 +74,7 @@ function transformIn(context: QuickJSContext, task: SandboxTask, logs: string[],
   using input = context.newString(task.input);
   const result = context.callFunction(runner, context.undefined, input, transform);
   if (result.error !== undefined)
-    return { failure: whyFailed(context, result.error, isLate(), "ROUTE_TRANSFORM_FAILED") };
+    return { failure: whyFailed(context, result.error, isLate, "ROUTE_TRANSFORM_FAILED") };
   using output = result.value;
   return read(context, output);
 }
@@ -109,10 +109,16 @@ function giveConsole(context: QuickJSContext, logs: string[]): void {
 
 type Code = Parameters<typeof failure>[0];
 
-function whyFailed(context: QuickJSContext, error: QuickJSHandle, isLate: boolean, otherwise: Code): RouteFailure {
+function whyFailed(
+  context: QuickJSContext,
+  error: QuickJSHandle,
+  isLate: () => boolean,
+  otherwise: Code,
+): RouteFailure {
   using thrown = error;
-  if (isLate) return failure("ROUTE_TRANSFORM_TIMEOUT", "it took longer than its timeoutMs");
-  const value: unknown = context.dump(thrown);
+  // looking at it may run more of the transform's code
+  const value: unknown = isLate() ? undefined : context.dump(thrown);
+  if (isLate()) return failure("ROUTE_TRANSFORM_TIMEOUT", "it took longer than its timeoutMs");
   // out of memory, there is often none left for the error either
   if (value === null || value === undefined) return failure("ROUTE_TRANSFORM_OUT_OF_MEMORY", "out of memory");
   const { name, message, stack } = typeof value === "object" ? (value as Partial<Error>) : {};

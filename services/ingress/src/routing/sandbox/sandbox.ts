@@ -38,8 +38,17 @@ export function createSandbox({ log, maxWaiting = 200, maxWaitMs = 2_000 }: Sand
   let isClosed = false;
 
   function start(): Promise<Worker | undefined> {
-    const worker = new Worker(file, { env: {}, execArgv: [], resourceLimits: { maxOldGenerationSizeMb: 128 } });
+    const worker = new Worker(file, {
+      env: {},
+      execArgv: [],
+      resourceLimits: { maxOldGenerationSizeMb: 128 },
+      stdout: true,
+      stderr: true,
+    });
     worker.unref();
+    // what the engine says of its own end; its answer says so too
+    worker.stdout.resume();
+    worker.stderr.resume();
     // without a listener it would end the process
     worker.on("error", (error) => log.warn({ err: error }, "the sandbox's thread died"));
     return new Promise((resolve) => {

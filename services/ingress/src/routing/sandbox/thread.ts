@@ -2,7 +2,7 @@
 import { parentPort } from "node:worker_threads";
 import variant from "@jitl/quickjs-wasmfile-release-sync";
 import { newQuickJSWASMModuleFromVariant, type QuickJSSyncVariant } from "quickjs-emscripten-core";
-import { failureOf } from "../routed.ts";
+import { failure } from "../routed.ts";
 import { execute } from "./execute.ts";
 import type { FromSandbox, SandboxTask } from "./protocol.ts";
 
@@ -18,13 +18,9 @@ function say(message: FromSandbox): void {
 port.on("message", (task: SandboxTask) => {
   try {
     say({ kind: "answer", answer: execute(quickjs, task, () => performance.now()), isBroken: false });
-  } catch (error) {
-    const answer = {
-      kind: "failed",
-      failure: failureOf("ROUTE_TRANSFORM_CRASHED", error),
-      logs: [],
-      durationMs: 0,
-    } as const;
+  } catch {
+    const broken = failure("ROUTE_TRANSFORM_CRASHED", "the engine did not survive it");
+    const answer = { kind: "failed", failure: broken, logs: [], durationMs: 0 } as const;
     say({ kind: "answer", answer, isBroken: true });
   }
 });
