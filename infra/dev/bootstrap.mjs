@@ -211,7 +211,20 @@ function endWithParent(child) {
 function localPlatform() {
   const running = readJson(resolve(root, process.env.WARREN_STATE_DIR ?? ".warren", "running.json"));
   if (running === undefined || !isAlive(running.pid)) return {};
-  return { DATABASE_URL: running.databaseUrl, AMQP_URL: running.amqpUrl, WARREN_SCHEMA: running.schema };
+  return {
+    DATABASE_URL: running.databaseUrl,
+    AMQP_URL: running.amqpUrl,
+    WARREN_SCHEMA: running.schema,
+    WARREN_API_URL: running.apiUrl,
+    ...keyFile("WARREN_API_KEYS", running.secretsFolder, "api-key"),
+    ...keyFile("WARREN_PAYLOAD_KEYS", running.secretsFolder, "payload-keys"),
+  };
+}
+
+/** A key that `npm start` has made, unless there is one already. */
+function keyFile(variable, folder, name) {
+  const own = process.env[variable] ?? process.env[`${variable}_FILE`];
+  return own === undefined ? { [`${variable}_FILE`]: join(folder, name) } : {};
 }
 
 async function handOver(entry, args) {

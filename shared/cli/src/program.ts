@@ -9,6 +9,7 @@ import { type LimitFlags, limitsClear, limitsList, limitsPause, limitsSet, type 
 import type { Output, OutputFormat } from "./output.ts";
 import { payloadsRotate, payloadsSweep } from "./payloads.ts";
 import { addScheduleCommands } from "./schedule-commands.ts";
+import { addSourceCommands } from "./source-commands.ts";
 import { topologyApply, topologyMigrate, topologyPlan } from "./topology.ts";
 
 export interface CommandLine {
@@ -125,6 +126,7 @@ function describeProgram(line: CommandLine, finish: (code: ExitCode) => void): C
     );
   addControlCommands(program, job, () => ({ environment, output: output() }), finish);
   addScheduleCommands(program, () => ({ environment, output: output() }), finish);
+  addSourceCommands(program, () => ({ environment, output: output() }), finish);
   addFlowCommands(program, { environment, output, finish });
 
   const payloads = program.command("payloads").description("encrypted and offloaded payloads");

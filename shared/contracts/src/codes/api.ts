@@ -18,6 +18,10 @@ export const apiCodes = {
     meaning: "The management API has this path, but not for this method.",
     fix: "The Allow header names the methods; /api/v1/openapi.json describes them.",
   },
+  API_UNREACHABLE: {
+    meaning: "The management API does not answer, or what answers at its address is something else.",
+    fix: "Set WARREN_API_URL to its address, such as http://127.0.0.1:8090/api/v1; it listens only when WARREN_API_KEYS is set.",
+  },
   API_BODY_TOO_LARGE: {
     meaning: "The body of the call is larger than the management API takes.",
     fix: "Send less in one call; the detail names the limit in bytes.",
