@@ -1,12 +1,13 @@
 import { jobQueue, jobsTopology, openSession } from "@warren/amqp";
 import { jobMessage } from "@warren/contracts";
 import { openLedger } from "@warren/ledger";
-import { createWorld, spawnService, type World, waitFor } from "@warren/testing";
+import { createWorld, freePort, spawnService, type World, waitFor } from "@warren/testing";
 import { describe, expect, test } from "vitest";
 import { githubHeaders, jobsOf, log, post, prepare, requestsOf } from "./fixture.ts";
 import { githubSecret } from "./signed.ts";
 
 const entry = "services/ingress/src/main.ts";
+const apiKey = "0123456789abcdef0123456789";
 const closedPort = "amqp://guest:guest@127.0.0.1:1";
 
 function environment(world: World, amqpUrl: string): Record<string, string> {
@@ -54,11 +55,24 @@ describe("the ingress as a process", () => {
     await service.terminate();
   });
 
-  test("accepts webhooks while the broker is away, and is ready all the same", async () => {
+  test("accepts and routes webhooks while the broker is away, and is ready all the same", async () => {
     await using world = await createWorld();
     await prepare(world);
-    await using service = await spawnService({ entry, env: environment(world, closedPort) });
+    const apiPort = await freePort();
+    const api = { WARREN_API_KEYS: apiKey, WARREN_API_PORT: String(apiPort) };
+    await using service = await spawnService({ entry, env: { ...environment(world, closedPort), ...api } });
     expect((await fetch(`${service.url}/readyz`)).status).toBe(200);
+    const rule = {
+      name: "publish",
+      transform: { code: "function transform({ type }) { return { type }; }" },
+      to: { kind: "event", type: "code.pushed" },
+    };
+    const made = await fetch(`http://127.0.0.1:${apiPort}/api/v1/rules`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${apiKey}`, "content-type": "application/json" },
+      body: JSON.stringify(rule),
+    });
+    expect(made.status).toBe(201);
     const answers = await Promise.all(
       ["d-1", "d-2", "d-3"].map((delivery) => post(service, "github", githubHeaders("{}", delivery), "{}")),
     );
@@ -69,6 +83,8 @@ describe("the ingress as a process", () => {
       ["ready", null],
       ["ready", null],
     ]);
+    const outbox = await ledger.query(`select type, body from ${ledger.table("event_outbox")}`, []);
+    expect(outbox.rows).toEqual(Array.from({ length: 3 }, () => ({ type: "code.pushed", body: '{"type":"push"}' })));
     await service.terminate();
   });
 

@@ -85,14 +85,19 @@ export function redact(value: unknown, extra: ReadonlySet<string> = new Set(), d
   if (ArrayBuffer.isView(value)) return `[${value.byteLength} bytes]`;
   if (depth >= maxDepth) return Array.isArray(value) ? "[array]" : "[object]";
   if (Array.isArray(value)) return value.map((item) => redact(item, extra, depth + 1));
-  if (!isPlain(value)) return `[${value.constructor.name}]`;
+  if (!isPlain(value)) return `[${classOf(value)}]`;
   return redactFields(value, extra, depth);
 }
 
-/** Class instances (sockets, pools, requests) are named, not walked through. */
+/** Class instances (sockets, pools, requests) are named, not walked through. What has no constructor is of no class: Fastify's `params`. */
 function isPlain(value: object): boolean {
   const prototype: unknown = Object.getPrototypeOf(value);
-  return prototype === Object.prototype || prototype === null;
+  return prototype === Object.prototype || prototype === null || !("constructor" in value);
+}
+
+function classOf(value: object): string {
+  const made: unknown = value.constructor;
+  return typeof made === "function" && made.name !== "" ? made.name : "object";
 }
 
 /** {@link redact} for the fields of an object. */

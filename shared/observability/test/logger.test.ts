@@ -22,6 +22,13 @@ describe("a log line", () => {
     expect(last()["time"]).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$/);
   });
 
+  test("names what is of a class, and shows what has no constructor, such as the parameters of a route", () => {
+    const { log, last } = capture();
+    const params: unknown = Object.create(Object.create(null) as object, { id: { value: "7", enumerable: true } });
+    log.info({ params, pool: new Map(), odd: Object.assign(new Map(), { constructor: null }) }, "called");
+    expect(last()).toMatchObject({ params: { id: "7" }, pool: "[Map]", odd: "[object]" });
+  });
+
   test("carries the ids of the context it was written in, also across awaits, and none outside", async () => {
     const { log, last } = capture();
     const traceparent = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";

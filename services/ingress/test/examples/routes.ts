@@ -2,12 +2,12 @@ import { defineEvent, defineJob } from "@warren/jobs";
 import { z } from "zod";
 import { route } from "../../src/routing/route.ts";
 
-export const shipOrder = defineJob({
+const shipOrder = defineJob({
   name: "orders.ship",
   queue: "orders",
   payload: z.object({ orderId: z.string() }),
 });
-export const orderPaid = defineEvent({
+const orderPaid = defineEvent({
   type: "orders.paid",
   schema: z.object({ orderId: z.string(), total: z.number() }),
 });

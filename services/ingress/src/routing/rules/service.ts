@@ -38,11 +38,14 @@ export function createRuleService({ store, live, sandbox, knownJobs, newId }: Ru
     return compiled;
   }
 
+  /** What is kept is kept: a process that cannot look just now, this one too, sees it at its next look, and says so when that fails. */
+  const seen = (): Promise<void> => live.refresh().catch(() => undefined);
+
   async function kept(rule: NewRule, write: (record: NewRuleRecord) => Promise<RuleRecord | RuleRefusal>, id: string) {
     await check(rule);
     const written = await write(recordOf(id, rule));
     if (typeof written === "string") throw refused(written, rule.name, id);
-    await live.refresh();
+    await seen();
     return viewOf(written);
   }
 
@@ -70,7 +73,7 @@ export function createRuleService({ store, live, sandbox, knownJobs, newId }: Ru
     },
     async remove(id) {
       if (!(await store.remove(id))) throw refused("unknown", "", id);
-      await live.refresh();
+      await seen();
     },
     check,
   };
