@@ -331,6 +331,12 @@ describe("rules in code", () => {
     expect(await rowOf(running, quiet)).toMatchObject({ routing: null, routes: null });
     await api(running, "POST", "/rules/reroute", { requestIds: [quiet] });
     expect(await jobsOf(running)).toHaveLength(5);
+    // nor after a rule that came later has left a report of its own
+    await create(running, toJob("later"));
+    for (const _ of [1, 2]) {
+      await api(running, "POST", "/rules/reroute", { requestIds: [quiet] });
+      expect(await jobsOf(running)).toHaveLength(6);
+    }
   });
 });
 

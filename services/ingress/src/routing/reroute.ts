@@ -60,11 +60,12 @@ export function createReroute({ store, router, announce }: RerouteOptions): Rero
 
 const withReport = ({ jobs, events, routes = [] }: Routed) => ({ jobs, events, routes });
 
-/** A report is missing where rules in code did all they had to do. */
-function hasMade({ routes, jobIds, runs }: RoutableRequest, rule: string): boolean {
-  const reported = (kept: readonly KeptRoute[]) => kept.some((route) => route.rule === rule && "made" in route);
-  if (reported(routes ?? []) || reported(runs.routes)) return true;
-  return rule.startsWith("code/") && ((routes === undefined && jobIds.length > 0) || runs.hasUnreported);
+/** A report is missing where rules in code did all they had to do: the jobs that no report names are theirs. */
+function hasMade({ routes = [], jobIds, runs }: RoutableRequest, rule: string): boolean {
+  const made = [...routes, ...runs.routes].flatMap((route) => ("made" in route ? [route] : []));
+  if (made.some((route) => route.rule === rule)) return true;
+  const named = new Set(made.map(({ id }) => id));
+  return rule.startsWith("code/") && (jobIds.some((id) => !named.has(id)) || runs.hasUnreported);
 }
 
 /** The event of a stored request. @throws WarrenError `ROUTE_REQUEST_UNKNOWN`, `ROUTE_REQUEST_NOT_ACCEPTED`. */

@@ -144,7 +144,10 @@ export async function eventRecord(run: RunSql, table: TableName, id: string): Pr
     request,
     state: standing?.state ?? "unmatched",
     jobs: standing?.jobs ?? [],
-    routes: [...keptRoutesOf(row), ...runs.flatMap(({ routes }) => routes)],
+    routes: allRoutes(
+      keptRoutesOf(row),
+      runs.map(({ routes }) => routes),
+    ),
     duplicates: {
       count: Number(counted?.["count"] ?? 0),
       latest: await summariesOf(run, table, (counted?.["latest"] ?? []) as readonly string[]),
@@ -154,6 +157,12 @@ export async function eventRecord(run: RunSql, table: TableName, id: string): Pr
 }
 
 const keptRoutesOf = (row: Row): readonly KeptRoute[] => (row["routes"] as readonly KeptRoute[] | null) ?? [];
+
+/** What rules made at first and in later runs, each once: what a run has filled in stands in the request as well. */
+export function allRoutes(first: readonly KeptRoute[], runs: readonly (readonly KeptRoute[])[]): readonly KeptRoute[] {
+  const known = new Set(first.map((route) => JSON.stringify(route)));
+  return [...first, ...runs.flat().filter((route) => !known.has(JSON.stringify(route)))];
+}
 
 interface KeptRun extends EventRun {
   readonly eventId: string;

@@ -4,7 +4,7 @@ import type { Ledger } from "../ledger.ts";
 import type { RunSql } from "../sql.ts";
 import { type EventStanding, statesOfEvents } from "./event-states.ts";
 import { type Missing, missingOf, type Routed } from "./missing.ts";
-import { runsOf, type StoredRequest, storedRequests } from "./records.ts";
+import { allRoutes, runsOf, type StoredRequest, storedRequests } from "./records.ts";
 import { type KeptRoute, keptRoutes, markerOf, writeJobs } from "./routed.ts";
 
 /**
@@ -99,10 +99,11 @@ export async function runEvents(
   const runs = await runsOf(run, table, known);
   const planned: Planned[] = [];
   for (const request of requests) {
-    const routes = [
-      ...request.routes,
-      ...runs.flatMap(({ eventId, routes: made }) => (eventId === request.id ? made : [])),
-    ];
+    const own = runs.filter(({ eventId }) => eventId === request.id);
+    const routes = allRoutes(
+      request.routes,
+      own.map((one) => one.routes),
+    );
     planned.push(await plan({ request, standing: standings.get(request.id), routes, mode: order.mode, route }));
   }
   const revived = await revive(
@@ -208,7 +209,7 @@ interface Kept {
 
 /**
  * Writes down what was done. What an event lacked is written into its request, as if it had been made at first, so that nobody makes it
- * again; what was made anew only into the run. Index: webhook_requests (id).
+ * again; what was made anew stands in the run alone. Index: webhook_requests (id).
  */
 async function keep({ table }: RunningLedger, run: RunSql, kept: Kept): Promise<void> {
   const { order, newId } = kept;
@@ -218,8 +219,8 @@ async function keep({ table }: RunningLedger, run: RunSql, kept: Kept): Promise<
     if (answer?.kind !== "changed") return [];
     const now = keptRoutes(make, kept.made[index] ?? []);
     const before = request.routes.filter((route) => "made" in route);
-    const routes = isNew ? now : [...before, ...make.present, ...now];
-    return [{ request, id: newId(), answer, routes: routes.length === 0 ? undefined : routes }];
+    const routes = [...before, ...make.present, ...now];
+    return [{ request, id: newId(), answer, now, routes: routes.length === 0 ? undefined : routes }];
   });
   if (done.length === 0) return;
   await run(
@@ -228,12 +229,12 @@ async function keep({ table }: RunningLedger, run: RunSql, kept: Kept): Promise<
      from json_to_recordset($1::text::json) as r(id uuid, event uuid, made uuid[], revived uuid[], routes jsonb)`,
     [
       JSON.stringify(
-        done.map(({ id, request, answer, routes }) => ({
+        done.map(({ id, request, answer, now }) => ({
           id,
           event: request.id,
           made: answer.made,
           revived: answer.revived,
-          routes: isNew ? routes : undefined,
+          routes: now.length === 0 ? undefined : now,
         })),
       ),
       order.operationId ?? null,
