@@ -57,7 +57,7 @@ describe("the plan of services", () => {
     expect(ports.map(({ name, port }) => [name, port])).toEqual([
       ["dispatcher", 8081],
       ["ingress", 9000],
-      ["reports", 8084],
+      ["reports", 8085],
     ]);
     expect(() => servicePorts(["ingress"], { WARREN_INGRESS_PORT: "0" })).toThrow("WARREN_INGRESS_PORT");
   });

@@ -4,7 +4,7 @@ import type { AddressGuard } from "./address.ts";
 import { createConnector } from "./connect.ts";
 
 /** Connections to one endpoint, by its settings at one revision. */
-export interface EndpointAgent {
+interface EndpointAgent {
   readonly dispatcher: Agent;
   /** The address connected to last. */
   address(): string | undefined;

@@ -19,7 +19,7 @@ import { createWorld, type World, waitFor } from "@warren/testing";
 import { startDeliveries } from "../src/app.ts";
 import { deliveriesConfig } from "../src/config.ts";
 
-export const payloadKeys = `test:${Buffer.alloc(32, 7).toString("base64")}`;
+const payloadKeys = `test:${Buffer.alloc(32, 7).toString("base64")}`;
 
 /** A migrated world with a ledger, a pump in the dispatcher's place, and what an application uses. */
 export interface Bench extends AsyncDisposable {

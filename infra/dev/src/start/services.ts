@@ -81,6 +81,8 @@ export function planServices(
     WARREN_NOTIFY_EMAIL: "operator@example.com",
     // The demo plays provider and proxy on this machine.
     WARREN_TRUSTED_PROXIES: "127.0.0.1,::1",
+    // Whoever tries it out has endpoints on this machine.
+    WARREN_DELIVERY_ALLOW: "127.0.0.0/8,::1",
     ...sourceVariables(around.secretsFolder, env),
     ...keyVariables(around.secretsFolder, env),
     WARREN_API_PORT: String(settings.apiPort),

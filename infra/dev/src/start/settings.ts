@@ -15,7 +15,7 @@ Starts the whole platform on this machine: broker, database, mailbox and every s
 
 Environment: AMQP_URL, DATABASE_URL, SMTP_URL, WARREN_YOOKASSA_SHOP_ID and WARREN_YOOKASSA_SECRET_KEY use your own instead of local ones;
 WARREN_BROKER=localhost|docker|private chooses the broker; WARREN_<NAME>_PORT moves a port (INGRESS 8080, DISPATCHER 8081,
-NOTIFICATIONS 8082, PAYMENTS 8083, API 8090, MAILBOX 8025, SMTP 1025, YOOKASSA 8026); WARREN_STATE_DIR moves .warren/.`;
+NOTIFICATIONS 8082, PAYMENTS 8083, DELIVERIES 8084, API 8090, MAILBOX 8025, SMTP 1025, YOOKASSA 8026); WARREN_STATE_DIR moves .warren/.`;
 
 const port = (name: string, fallback: number) =>
   z.coerce.number(`${name} must be a port number`).int().min(1).max(65_535).default(fallback);
