@@ -91,8 +91,11 @@ describe.skipIf(process.platform !== "linux")("npm start", { timeout: 180_000 },
     expect(program.output()).toMatch(/ingress .*ready/);
 
     const key = await readFile(join(running.secretsFolder, "api-key"), "utf8");
-    const listed = await fetch(`${running.apiUrl}/sources`, { headers: { authorization: `Bearer ${key}` } });
+    const authorized = { headers: { authorization: `Bearer ${key}` } };
+    const listed = await fetch(`${running.apiUrl}/sources`, authorized);
     expect([listed.status, await listed.text()]).toEqual([200, expect.stringContaining('"name":"github"')]);
+    const tested = await fetch(`${running.apiUrl}/sources/standard/test`, { method: "POST", ...authorized });
+    expect([tested.status, await tested.text()]).toEqual([200, expect.stringContaining('"accepted":true')]);
 
     const second = run("start.ts");
     expect(await second.exited).toBe(1);

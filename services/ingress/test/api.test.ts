@@ -59,6 +59,7 @@ const routes = [
   }),
 ];
 
+const lines: string[] = [];
 let app: FastifyInstance | undefined;
 afterEach(async () => {
   await app?.close();
@@ -70,7 +71,7 @@ function api(): FastifyInstance {
     keys: ["another-key-of-enough-length", key],
     routes,
     newId: () => "id-1",
-    log: createLogger({ service: "api-test", level: "silent" }),
+    log: createLogger({ service: "api-test", level: "info", destination: { write: (line) => lines.push(line) } }),
   });
   return app;
 }
@@ -131,6 +132,9 @@ describe("calls", () => {
     expect(answer.headers["x-caller"]).toMatch(/^[0-9a-f]{8}$/);
     expect(answer.headers["x-correlation-id"]).toBe("id-1");
     expect(await call("DELETE", "/api/v1/things/box")).toMatchObject({ status: 204, body: undefined });
+    const { operation, params, status } = JSON.parse(lines.at(-1) ?? "");
+    expect({ operation, params, status }).toEqual({ operation: "deleteThing", params: { name: "box" }, status: 204 });
+    expect(lines.join("")).not.toContain(key);
   });
 
   test.for([

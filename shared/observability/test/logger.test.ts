@@ -135,6 +135,25 @@ describe("a log line", () => {
     expect(last()["err"]).toMatchObject({ errors: [{ message: "loop" }, { type: "TypeError" }] });
   });
 
+  test("survives objects that do not say what they are, and shows the fields of those that inherit nothing", () => {
+    const { log, last } = capture();
+    // what the router of Fastify makes for the parameters of a path
+    const parameters = Object.assign(Object.create(Object.create(null) as object) as object, {
+      name: "shop",
+      token: "s3cret",
+    });
+    class Odd {
+      n = 1;
+    }
+    const odd = Object.assign(new Odd(), { constructor: undefined });
+    log.info({ parameters, bare: Object.assign(Object.create(null) as object, { n: 1 }), odd }, "odd");
+    expect(last()).toMatchObject({
+      parameters: { name: "shop", token: "[redacted]" },
+      bare: { n: 1 },
+      odd: "[object]",
+    });
+  });
+
   test("shows a request by method and path, without its query", () => {
     const { log, last } = capture();
     log.info(
