@@ -238,6 +238,59 @@ describe("rules made at run time", () => {
     expect(await jobsOf(running)).toHaveLength(5);
   });
 
+  test("take each event that a webhook carries by itself, all or none", async () => {
+    await using world = await createWorld();
+    await prepare(world);
+    await using running = await startIngress(world, settings);
+    await create(running, {
+      name: "bounces",
+      each: "$[*]",
+      when: { path: "$.event", op: "eq", value: "bounce" },
+      payload: { email: { $path: "$.email" }, id: { $event: "id" } },
+      to: { kind: "job", job: "mail.bounced", queue: "mail", key: "$.email" },
+    });
+    const code = "function transform({ body }) { return { n: body.n.valueOf() }; }";
+    await create(running, {
+      name: "all",
+      each: "$[*]",
+      transform: { code },
+      to: { kind: "event", type: "mail.happened" },
+    });
+    const bounce = (email: string) => ({ event: "bounce", email, n: 1 });
+    const id = await send(running, [bounce("a"), { event: "open", email: "b", n: 2 }, bounce("c")]);
+    expect((await jobsOf(running)).map((job) => [job["payload"], job["limit_key"]])).toEqual([
+      [{ email: "a", id: `${id}:0` }, "a"],
+      [{ email: "c", id: `${id}:2` }, "c"],
+    ]);
+    const outbox = `select body from ${running.ledger.table("event_outbox")} order by position`;
+    expect((await running.ledger.query(outbox, [])).rows.map((row) => row["body"])).toEqual([
+      '{"n":1}',
+      '{"n":2}',
+      '{"n":1}',
+    ]);
+
+    const odd = await send(running, [bounce("d"), { event: "open", email: "e" }]);
+    expect(await rowOf(running, odd)).toMatchObject({
+      routing: "failed",
+      routes: [
+        {
+          rule: "all",
+          failed: { code: "ROUTE_TRANSFORM_FAILED", message: expect.stringMatching(/^part 1: /) as string },
+        },
+        made("bounces"),
+      ],
+    });
+    expect((await running.ledger.query(outbox, [])).rows).toHaveLength(3);
+    const many = await send(
+      running,
+      Array.from({ length: 1_001 }, () => bounce("f")),
+    );
+    expect(await rowOf(running, many)).toMatchObject({
+      routes: [failed("all", "ROUTE_FILTER_FAILED"), failed("bounces", "ROUTE_FILTER_FAILED")],
+    });
+    expect(await rowOf(running, await send(running, []))).toMatchObject({ routing: "unmatched" });
+  });
+
   test("that come later take events that nobody took; those are marked and counted until then", async () => {
     await using world = await createWorld();
     await prepare(world);

@@ -154,6 +154,11 @@ const ruleFields = {
   source: sourceName.nullable(),
   /** Events of these types only; none: of every type. */
   types: z.array(typePattern).max(100),
+  /**
+   * For webhooks that carry several events: a path of them. The rule takes each as a body of its own, in its condition, payload, transform
+   * and keys; up to 1,000, all or none.
+   */
+  each: jsonPath.nullable(),
   /** Events that fit this condition only. */
   when: ruleCondition.nullable(),
   /** What to do with an event whose condition cannot be judged: `route` it as if it fitted, or `skip` it. It is marked either way. */
@@ -175,6 +180,7 @@ export const newRule = z
     enabled: ruleFields.enabled.default(true),
     source: ruleFields.source.default(null),
     types: ruleFields.types.default([]),
+    each: ruleFields.each.default(null),
     when: ruleFields.when.default(null),
     onFilterError: ruleFields.onFilterError.default("route"),
     transform: ruleFields.transform.default(null),

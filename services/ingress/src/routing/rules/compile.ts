@@ -2,11 +2,13 @@ import { type NewRule, WarrenError } from "@warren/contracts";
 import type { JobDefinition } from "@warren/jobs";
 import type { WebhookEvent } from "../../intake/event.ts";
 import { compileCondition, type Documents, type Judgement } from "../condition.ts";
+import { stepsOf } from "../json-path.ts";
 import { typesOf } from "../pattern.ts";
 import type { Origin } from "../route.ts";
 import { failure, failureOf, type Made, type RouteFailure } from "../routed.ts";
 import type { SandboxAnswer } from "../sandbox/protocol.ts";
 import type { Sandbox } from "../sandbox/sandbox.ts";
+import { explainEach, partsOf } from "./each.ts";
 import { compileTarget } from "./target.ts";
 import { compileTemplate } from "./template.ts";
 
@@ -41,6 +43,7 @@ export interface LiveRule {
 export function compileRule(rule: NewRule, { sandbox, knownJobs }: CompileParts): LiveRule {
   const { name, source, transform, onFilterError } = rule;
   const takesType = typesOf(rule.types);
+  const each = rule.each === null ? undefined : stepsOf(rule.each);
   const judge = rule.when === null ? undefined : compileCondition(rule.when);
   const template = rule.payload === null ? undefined : compileTemplate(rule.payload);
   const target = compileTarget(rule.to, knownJobs);
@@ -49,6 +52,13 @@ export function compileRule(rule: NewRule, { sandbox, knownJobs }: CompileParts)
     if ((source !== null && source !== event.source) || !takesType(event.eventType)) {
       return { rule: name, takes: false, made: [], failed: undefined };
     }
+    if (each === undefined) return runOne(event, origin);
+    const parts = partsOf(event, each);
+    if ("code" in parts) return { rule: name, takes: true, made: [], failed: parts };
+    return explainEach(name, parts, (part) => runOne(part, origin));
+  }
+
+  async function runOne(event: WebhookEvent, origin: Origin): Promise<Explained> {
     const filter = judge?.(documentsOf(event));
     const judged = { rule: name, takes: true, ...(filter === undefined ? {} : { filter }) };
     if (filter?.kind === "unfit") return { ...judged, made: [], failed: undefined };
