@@ -1,175 +1,65 @@
-import { migrate } from "@warren/ledger";
-import { createLogger } from "@warren/observability";
-import { freePort, spawnService } from "@warren/testing";
-import { Pool } from "pg";
 import type { BenchOptions } from "../main.ts";
 import { keepResult } from "../results.ts";
-import { Role } from "../role.ts";
-import { startServers } from "../servers.ts";
-import { median } from "../statistics.ts";
-import { cpuTimes } from "./cpu.ts";
-import { runWrk, type WrkResult } from "./wrk.ts";
+import { measureDuplicates, measureLevels, measureSizes, measureSlow } from "./against-naive.ts";
+import { measureThroughput, throughputLoad } from "./throughput.ts";
+import { measureVerifyCost } from "./verify-cost.ts";
+import { openBenchWorld } from "./world.ts";
 
-const secret = "bench-github-secret";
-const load = { secret, bodyBytes: 2_048, connections: 64 } as const;
 const aims = { ratio: 0.45, p99Ms: 25 } as const;
+const parts = ["throughput", "verify", "levels", "sizes", "duplicates", "slow"] as const;
+const burstSize = 50_000;
+const slowConnections = 1_000;
 
 /**
- * Signed 2 KB GitHub webhooks, each under a delivery id of its own, over 64 connections, against bare Fastify that answers 202 and
- * against the least code that proves and keeps them (see `by-hand-role.ts`). A webhook counts when its request, its dedupe key and its
- * job are in the ledger: counted there after the load, against wrk's answers.
+ * Webhooks that are proven and durably kept, measured in parts (`--only throughput,levels` runs some): `throughput` by wrk against bare
+ * Fastify and against the least code that keeps them, `verify` the cost of a verdict a provider; and, by a client that counts waiting,
+ * against bare Fastify and the route that most teams write: `levels` (peak, and latencies at shares of it), `sizes` of bodies, a burst of
+ * `duplicates`, `slow` connections. `--count` is the seconds of a load; below 4 it is a try, and bursts are small.
  */
 export async function run(options: BenchOptions): Promise<void> {
   const seconds = options.count ?? 8;
-  await using servers = await startServers();
-  await migrate({ connectionString: servers.databaseUrl, log: createLogger({ service: "bench", level: "warn" }) });
-  const pool = new Pool({ connectionString: servers.databaseUrl });
-  await using closing = new AsyncDisposableStack();
-  closing.defer(() => pool.end());
-  const bare = closing.use(new Role(new URL("bare-role.ts", import.meta.url), "bare Fastify", {}));
-  const barePort = await freePort();
-  await bare.ask({ do: "listen", port: barePort });
-  // rows as large as the body lie in the table as they are, as Warren's do
-  await pool.query(`create table by_hand (
-    key text primary key, received_at timestamptz not null default statement_timestamp(), body bytea not null
-  ) with (toast_tuple_target = 8160)`);
-  const byHand = closing.use(new Role(new URL("by-hand-role.ts", import.meta.url), "by hand", {}));
-  const byHandPort = await freePort();
-  await byHand.ask({ do: "listen", port: byHandPort, secret, databaseUrl: servers.databaseUrl });
-  const ingress = closing.use(
-    await spawnService({
-      entry: "services/ingress/src/main.ts",
-      env: {
-        DATABASE_URL: servers.databaseUrl,
-        AMQP_URL: servers.amqpUrl,
-        LOG_LEVEL: "warn",
-        WARREN_SOURCE_GITHUB: "github",
-        WARREN_SOURCE_GITHUB_SECRET: secret,
-        WARREN_NOTIFY_EMAIL: "operator@example.com",
-      },
-    }),
-  );
+  const isTry = seconds < 4;
+  const wanted = options.only ?? parts;
+  const unknown = wanted.filter((part) => !parts.some((known) => known === part));
+  if (unknown.length > 0) throw new Error(`--only ${unknown.join(",")}: the parts are ${parts.join(", ")}`);
+  const verify = wanted.includes("verify") ? await told("verify", measureVerifyCost(isTry ? 0.05 : 1)) : undefined;
+  await using world = await openBenchWorld();
+  if (world.missing["naive"] !== undefined) console.log(`without the naive route: ${world.missing["naive"]}`);
 
-  const kept = async (
-    runId: string,
-  ): Promise<{ readonly requests: number; readonly jobs: number; readonly doubled: number }> => {
-    const { rows } = await pool.query<{ requests: string; jobs: string; doubled: string }>(
-      `select count(*) filter (where status = 'accepted') as requests,
-              count(*) filter (where status = 'accepted') - count(distinct dedupe_key) filter (where status = 'accepted') as doubled,
-              (select count(*) from warren.jobs) as jobs
-       from warren.webhook_requests where dedupe_key like $1`,
-      [`%${runId}-%`],
-    );
-    const row = rows[0];
-    return { requests: Number(row?.requests), jobs: Number(row?.jobs), doubled: Number(row?.doubled) };
+  const measure = async <T>(part: (typeof parts)[number], work: () => Promise<T>): Promise<T | undefined> => {
+    if (!wanted.includes(part)) return undefined;
+    console.log(`\n${part}`);
+    return work();
   };
-  const clean = async (): Promise<void> => {
-    await pool.query("truncate by_hand, warren.jobs, warren.webhook_requests, warren.webhook_dedupe");
-    await pool.query("checkpoint");
-  };
-  const under = async (pid: number, url: string, runId: string) => {
-    await clean();
-    const before = cpuTimes(pid);
-    const result = await runWrk({ ...load, seconds, runId, url: `${url}/webhooks/github` });
-    const after = cpuTimes(pid);
-    const each = (part: keyof typeof after): number =>
-      Math.round(((after[part] - before[part]) / result.requests) * 10) / 10;
-    const cpuUs = {
-      server: each("server"),
-      postgres: each("postgres"),
-      broker: each("broker"),
-      load: each("load"),
-    };
-    // of one core, over the run
-    const othersBusy = Math.round(((after.others - before.others) / result.durationUs) * 100) / 100;
-    return { result, cost: { cpuUs, othersBusy } };
-  };
-  const measure = async (runId: string) => {
-    const { result: bareResult, cost: bareCost } = await under(
-      bare.pid,
-      `http://127.0.0.1:${barePort}`,
-      `${runId}-bare`,
-    );
-    const { result: handResult, cost: handCost } = await under(
-      byHand.pid,
-      `http://127.0.0.1:${byHandPort}`,
-      `${runId}-hand`,
-    );
-    const { rows: keptByHand } = await pool.query<{ count: string }>("select count(*) from by_hand");
-    const { result, cost } = await under(ingress.pid, ingress.url, runId);
-    const ledger = await kept(runId);
-    const answered = result.requests - result.non2xx;
-    return {
-      run: runId,
-      bare: { perSecond: rate(bareResult), p99Ms: bareResult.p99Us / 1000, ...bareCost },
-      byHand: {
-        perSecond: rate(handResult),
-        p99Ms: handResult.p99Us / 1000,
-        lost: Math.max(0, handResult.requests - handResult.non2xx - Number(keptByHand[0]?.count)),
-        ...handCost,
-      },
-      warren: {
-        perSecond: rate(result),
-        p50Ms: result.p50Us / 1000,
-        p99Ms: result.p99Us / 1000,
-        p999Ms: result.p999Us / 1000,
-        non2xx: result.non2xx,
-        socketErrors: result.socketErrors,
-        ...cost,
-      },
-      ratio: rate(result) / rate(bareResult),
-      byHandRatio: rate(handResult) / rate(bareResult),
-      ratioToByHand: rate(result) / rate(handResult),
-      // wrk stops reading at its deadline: up to one request per connection is stored and its answer not counted
-      lost: Math.max(0, answered - ledger.requests),
-      storedBeyondAnswers: ledger.requests - answered,
-      jobsMissing: ledger.requests - ledger.jobs,
-      duplicates: ledger.doubled,
-    };
-  };
-
-  console.log("warming up");
-  await measure("warmup");
-  const runs: Awaited<ReturnType<typeof measure>>[] = [];
-  for (let number = 1; number <= options.runs; number++) {
-    const one = await measure(`run${number}`);
-    console.log(JSON.stringify(one));
-    runs.push(one);
-  }
-  const of = (value: (one: (typeof runs)[number]) => number): number =>
-    Math.round(median(runs.map(value)) * 1000) / 1000;
+  // first, while the processes are young: later their memory moves with what loads left behind
+  const slow = await measure("slow", () => measureSlow(world, slowConnections, { seconds }));
+  const throughput = await measure("throughput", () => measureThroughput(world, options.runs, seconds));
+  const levels = await measure("levels", () => measureLevels(world, { seconds }));
+  const sizes = await measure("sizes", () => measureSizes(world, { seconds }));
+  const burst = isTry ? burstSize / 25 : burstSize;
+  const duplicated = await measure("duplicates", () => measureDuplicates(world, burst));
   await keepResult({
-    bench: "ingress",
-    settings: { ...load, secret: "(fixed)", seconds, aims, ...servers.versions },
-    runs,
-    summary: {
-      barePerSecond: of((one) => one.bare.perSecond),
-      byHandPerSecond: of((one) => one.byHand.perSecond),
-      warrenPerSecond: of((one) => one.warren.perSecond),
-      ratio: of((one) => one.ratio),
-      byHandRatio: of((one) => one.byHandRatio),
-      ratioToByHand: of((one) => one.ratioToByHand),
-      p50Ms: of((one) => one.warren.p50Ms),
-      p99Ms: of((one) => one.warren.p99Ms),
-      cpuUs: {
-        bare: of((one) => total(one.bare.cpuUs)),
-        byHand: of((one) => total(one.byHand.cpuUs)),
-        warren: of((one) => total(one.warren.cpuUs)),
-      },
-      othersBusyAtMost: Math.max(
-        ...runs.flatMap(({ bare, byHand, warren }) => [bare.othersBusy, byHand.othersBusy, warren.othersBusy]),
-      ),
-      lost: runs.reduce((sum, one) => sum + one.lost, 0),
-      jobsMissing: runs.reduce((sum, one) => sum + one.jobsMissing, 0),
-      duplicates: runs.reduce((sum, one) => sum + one.duplicates, 0),
+    // a try or a part must not take the place of the whole
+    bench: isTry || options.only !== undefined ? "ingress-part" : "ingress",
+    settings: {
+      ...throughputLoad,
+      secret: "(fixed)",
+      seconds,
+      parts: wanted,
+      burst,
+      slowConnections,
+      aims,
+      missing: world.missing,
+      ...world.versions,
     },
+    runs: throughput?.runs ?? [],
+    summary: { ...throughput?.summary, verifyUs: verify, levels, sizes, burstOfDuplicates: duplicated, slow },
   });
 }
 
-function total(parts: Readonly<Record<string, number>>): number {
-  return Object.values(parts).reduce((sum, part) => sum + part, 0);
-}
-
-function rate(of: WrkResult): number {
-  return Math.round((of.requests / of.durationUs) * 1e6);
+async function told<T>(part: string, work: Promise<T>): Promise<T> {
+  console.log(`\n${part}`);
+  const result = await work;
+  console.log(JSON.stringify(result));
+  return result;
 }

@@ -30,27 +30,46 @@ export interface Installed {
 
 /** Installs the peers from the registries, once. Needs root only for Redis and Celery, and only if they are not there. */
 export async function installPeers(): Promise<Installed> {
-  const folder = fileURLToPath(new URL("../../../../.warren/peers/", import.meta.url));
-  await mkdir(folder, { recursive: true });
-  const manifest = `${JSON.stringify({ private: true, dependencies: packages }, null, 2)}\n`;
-  const manifestFile = join(folder, "package.json");
-  const known = await readFile(manifestFile, "utf8").catch(() => "");
-  if (known !== manifest || !(await has(folder, "bullmq"))) {
-    console.log("installing BullMQ, pg-boss and graphile-worker");
-    await writeFile(manifestFile, manifest);
-    await run("npm", ["install", "--no-audit", "--no-fund", "--ignore-scripts", "--no-package-lock"], { cwd: folder });
-  }
+  const folder = await installPackages("peers", packages);
   const missing: Record<string, string> = {};
   const versions: Record<string, string> = { ...packages };
   for (const [name, probe] of [
-    ["redis", ["redis-server", "--version"]],
+    ["redis", redisProbe],
     ["celery", ["/usr/bin/python3", "-c", "import celery; print(celery.__version__)"]],
   ] as const) {
-    const version = (await probed(probe)) ?? (await installDebian(), await probed(probe));
+    const version = await versionOf(probe);
     if (version === undefined) missing[name] = `not installed: apt-get install ${debianPackages.join(" ")}`;
-    else versions[name] = version.match(/\d+\.\d+\.\d+/)?.[0] ?? version;
+    else versions[name] = version;
   }
   return { folder, versions, missing };
+}
+
+const redisProbe = ["redis-server", "--version"] as const;
+
+/** The version of Redis, which is installed where it is missing and this is root; `undefined` where it cannot be had. */
+export function installRedis(): Promise<string | undefined> {
+  return versionOf(redisProbe);
+}
+
+async function versionOf(probe: readonly [string, ...string[]]): Promise<string | undefined> {
+  const version = (await probed(probe)) ?? (await installDebian(), await probed(probe));
+  return version?.match(/\d+\.\d+\.\d+/)?.[0] ?? version;
+}
+
+/** Installs packages into a folder of their own, once, and tells which. */
+export async function installPackages(name: string, wanted: Readonly<Record<string, string>>): Promise<string> {
+  const folder = fileURLToPath(new URL(`../../../../.warren/${name}/`, import.meta.url));
+  await mkdir(folder, { recursive: true });
+  const manifest = `${JSON.stringify({ private: true, dependencies: wanted }, null, 2)}\n`;
+  const manifestFile = join(folder, "package.json");
+  const known = await readFile(manifestFile, "utf8").catch(() => "");
+  const present = await Promise.all(Object.keys(wanted).map((one) => has(folder, one)));
+  if (known !== manifest || !present.every(Boolean)) {
+    console.log(`installing ${Object.keys(wanted).join(", ")}`);
+    await writeFile(manifestFile, manifest);
+    await run("npm", ["install", "--no-audit", "--no-fund", "--ignore-scripts", "--no-package-lock"], { cwd: folder });
+  }
+  return folder;
 }
 
 /** Loads a package of the peers' folder. The caller says what of it is used. */
