@@ -22,7 +22,7 @@ function kindsOf(from: number) {
 
 function conversation(more: Partial<Conversation>, mustBeTaken = true): Conversation {
   const input = { number: 1, kind: "authentic", source: "github", pieces: [], ending: "wait", mustBeTaken } as const;
-  return { input, answers: [accepted], refused: false, ...more };
+  return { input, answers: [accepted], lastedMs: 5, refused: false, ...more };
 }
 
 function rules(conversations: readonly Conversation[], kept: readonly KeptRequest[]): readonly string[] {
@@ -40,6 +40,12 @@ describe("the audit sees", () => {
     ["a failure of ours", conversation({ answers: [answered(500, "INTERNAL")] }, false), [], "no failure of ours"],
     ["an authentic webhook refused", conversation({ answers: [answered(401)] }), [], "what is authentic is taken"],
     ["an authentic webhook without an answer", conversation({ answers: [] }), [], "what is authentic is taken"],
+    [
+      "one that was told to be late at once",
+      conversation({ answers: [answered(408)] }),
+      [],
+      "what is authentic is taken",
+    ],
     ["one that is not in the ledger", conversation({}, false), [], "accepted is kept"],
     ["one that is there twice", conversation({}), [row, { ...row, dedupeKey: "b" }], "taken is kept once"],
     ["an event accepted twice", conversation({}), [row, { ...row, correlationId: "other" }], "once an event"],

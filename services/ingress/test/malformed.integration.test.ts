@@ -1,3 +1,5 @@
+import { once } from "node:events";
+import { connect, type Socket } from "node:net";
 import { createWorld, type World } from "@warren/testing";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { githubHeaders, jobsOf, prepare, type RunningIngress, requestsOf, startIngress } from "./fixture.ts";
@@ -176,6 +178,28 @@ test("webhooks that were kept are answered so, though their sender goes on with 
   expect(statuses).toEqual([202, 202, 400]);
   expect(closed).toBe(true);
   expect(await acceptedKeys()).toHaveLength(before.length + 2);
+});
+
+test("a request to nobody that says nonsense of its type is nobody's, and no failure of ours", async () => {
+  const nonsense = "POST /webhooks/nobody HTTP/1.1\r\nHost: x\r\nContent-Type: ;;;\r\nContent-Length: 2\r\n\r\n{}";
+  const { statuses, text } = await say(running.port, nonsense);
+  expect([statuses, text.includes("WEBHOOK_SOURCE_UNKNOWN")]).toEqual([[404], true]);
+});
+
+test("a webhook that comes after its connection was told that it is too late is not kept", async () => {
+  const before = await acceptedKeys();
+  const { server } = running.ingress.app;
+  const connected = once(server, "connection") as Promise<[Socket]>;
+  const sender = connect({ port: running.port, host: "127.0.0.1", allowHalfOpen: true });
+  const [socket] = await connected;
+  const told = once(sender, "data");
+  server.emit("clientError", Object.assign(new Error("late"), { code: "ERR_HTTP_REQUEST_TIMEOUT" }), socket);
+  expect(String(await told)).toMatch(/^HTTP\/1\.1 408 /);
+  sender.on("error", () => undefined).write(authentic());
+  // said later, answered: the one before has been read, if at all
+  expect((await say(running.port, authentic())).statuses).toEqual([202]);
+  sender.destroy();
+  expect(await acceptedKeys()).toHaveLength(before.length + 1);
 });
 
 test("nothing that was refused has made a job", async () => {

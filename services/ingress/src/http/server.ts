@@ -107,4 +107,6 @@ function answerClientError(error: ConnectionError, socket: Socket): void {
     `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}\r\nContent-Type: ${problemContentType}\r\n` +
       `Content-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
   );
+  // a parser that failed reads no more; after a timeout it would go on, and keep a webhook that was told to be late
+  if (status === 408) socket.destroySoon();
 }

@@ -65,16 +65,7 @@ export function registerWebhooks(app: FastifyInstance, options: WebhooksOptions)
         requests.inc({ source: unknownSource, outcome: "failed" });
         return answerFailed(reply, "source", correlationId);
       }
-      requests.inc({ source: unknownSource, outcome: "rejected" });
-      record(request, {
-        id,
-        correlationId,
-        source: undefined,
-        cause: "source_unknown",
-        body: undefined,
-        bodyBytes: 0,
-      });
-      return answerRejected(reply, "source_unknown", correlationId);
+      return rejectUnknown(request, reply, { id, correlationId });
     }
     if (inFlight >= maxInFlight) return overloaded(request, reply, source, correlationId);
 
@@ -176,6 +167,16 @@ export function registerWebhooks(app: FastifyInstance, options: WebhooksOptions)
     return answerRejected(reply, refusal.cause, refusal.correlationId);
   }
 
+  function rejectUnknown(
+    request: FastifyRequest,
+    reply: FastifyReply,
+    ids: { readonly id: string; readonly correlationId: string },
+  ): FastifyReply {
+    requests.inc({ source: unknownSource, outcome: "rejected" });
+    record(request, { ...ids, source: undefined, cause: "source_unknown", body: undefined, bodyBytes: 0 });
+    return answerRejected(reply, "source_unknown", ids.correlationId);
+  }
+
   function record(request: FastifyRequest, { source, ...kept }: Refusal | Answered): void {
     const { raw } = request;
     const peerAddress = raw.socket.remoteAddress;
@@ -208,7 +209,8 @@ export function registerWebhooks(app: FastifyInstance, options: WebhooksOptions)
     const correlationId = correlationOf(request.raw.headers["x-correlation-id"], id);
     const source = sources.get(askedFor(request));
     discardBody(request.raw);
-    if (error.code === "FST_ERR_CTP_INVALID_MEDIA_TYPE" && source !== undefined) {
+    if (error.code === "FST_ERR_CTP_INVALID_MEDIA_TYPE") {
+      if (source === undefined) return rejectUnknown(request, reply, { id, correlationId });
       const bodyBytes = announcedBytes(request.raw);
       return reject(request, reply, {
         id,

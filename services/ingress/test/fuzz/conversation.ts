@@ -15,6 +15,7 @@ export interface Answer {
 export interface Conversation {
   readonly input: Input;
   readonly answers: readonly Answer[];
+  readonly lastedMs: number;
   /** The connection could not be made: there is no server. */
   readonly refused: boolean;
 }
@@ -27,6 +28,8 @@ const patienceMs = 20_000;
 export async function converse(port: number, input: Input): Promise<Conversation> {
   const socket = connect({ port, host: "127.0.0.1", allowHalfOpen: true });
   const chunks: Buffer[] = [];
+  const beganAt = performance.now();
+  const lastedMs = (): number => performance.now() - beganAt;
   const state = { closed: false, movedAt: performance.now() };
   socket.on("data", (chunk: Buffer) => {
     chunks.push(chunk);
@@ -39,7 +42,7 @@ export async function converse(port: number, input: Input): Promise<Conversation
   try {
     await once(socket, "connect");
   } catch {
-    return { input, answers: [], refused: true };
+    return { input, answers: [], lastedMs: lastedMs(), refused: true };
   }
   for (const { delayMs, bytes } of input.pieces) {
     if (delayMs > 0) await sleep(delayMs);
@@ -60,7 +63,7 @@ export async function converse(port: number, input: Input): Promise<Conversation
     }
   }
   socket.destroy();
-  return { input, answers: answersOf(text()), refused: false };
+  return { input, answers: answersOf(text()), lastedMs: lastedMs(), refused: false };
 }
 
 async function written(socket: Socket, bytes: Buffer): Promise<void> {

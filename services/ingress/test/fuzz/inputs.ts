@@ -1,3 +1,4 @@
+import { crc32 } from "node:zlib";
 import examples from "@octokit/webhooks-examples" with { type: "json" };
 import * as fc from "fast-check";
 import { signing } from "../signed.ts";
@@ -41,8 +42,10 @@ const kinds = Object.entries(weights).flatMap(([kind, weight]) => Array<Kind>(we
 /** Stands wherever a sender could put a secret: it must never be logged. */
 export const planted = "pl4nted-s3cret-8f1b";
 
+/** Ends with a checksum: a flipped bit must not make the id of another input of it. */
 export function correlationIdOf(seed: number, number: number): string {
-  return `fuzz-${seed}-${number}`;
+  const id = `fuzz-${seed}-${number}`;
+  return `${id}-${crc32(id).toString(36)}`;
 }
 
 /** An input follows from the seed and its number alone, but for the time at which it signs. */

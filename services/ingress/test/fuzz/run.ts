@@ -119,9 +119,12 @@ export async function run({ seed, forMs, only, tell }: RunOptions): Promise<RunR
       what: `${await ended}; it logged: ${service.logs().slice(-5).join("\n")}`,
     });
   findings.push(...leaksIn(service.logs(), [planted, ...senders.flatMap(({ secrets }) => secrets)]));
-  for (const { level, msg } of service.records()) {
+  for (const { level, msg, err } of service.records()) {
     if (level === "error" || level === "fatal")
-      findings.push({ rule: "no failure of ours", what: `logged: ${String(msg)}` });
+      findings.push({
+        rule: "no failure of ours",
+        what: `logged: ${String(msg)} ${JSON.stringify(err ?? "").slice(0, 500)}`,
+      });
   }
   const { mib, findings: grown } = growth(memory);
   return {
