@@ -1,6 +1,6 @@
 import { setTimeout as delay } from "node:timers/promises";
 import { type DeliverWebhookResult, type deliverWebhookPayload, WarrenError } from "@warren/contracts";
-import { type Endpoints, type Job, type OpenEndpoint, webhookRetryDelayMs } from "@warren/jobs";
+import { type Endpoints, type Job, type OpenEndpoint, PayloadError, snooze, webhookRetryDelayMs } from "@warren/jobs";
 import type { AttemptReport, BegunAttempt, NewWebhookDelivery, WebhookDeliveryStore } from "@warren/ledger";
 import type { z } from "zod";
 import type { Agents } from "./agents.ts";
@@ -37,8 +37,7 @@ export function deliverHandler(options: DeliverOptions) {
   const { endpoints, deliveries, keeper, agents, metrics } = options;
 
   return async (job: DeliverJob): Promise<DeliverWebhookResult> => {
-    const { payload } = job;
-    const endpoint = await endpoints.open(payload.endpoint);
+    const endpoint = await open(job);
     const delivery = newDelivery(job, endpoint);
     if (endpoint === undefined || endpoint === "disabled") {
       await deliveries.refuse(delivery, endpoint === undefined ? "ENDPOINT_UNKNOWN" : "ENDPOINT_DISABLED");
@@ -73,6 +72,17 @@ export function deliverHandler(options: DeliverOptions) {
     }
     return fail(job, endpoint, verdict, report);
   };
+
+  /** What an operator must mend (a key that is missing here) costs no try: the job comes back for as long as it takes. */
+  async function open(job: DeliverJob): ReturnType<Endpoints["open"]> {
+    try {
+      return await endpoints.open(job.payload.endpoint);
+    } catch (error) {
+      if (!(error instanceof PayloadError)) throw error;
+      job.log.error({ err: error, endpointId: job.payload.endpoint }, "an endpoint's secrets do not open here");
+      return snooze(unopenedMs);
+    }
+  }
 
   async function fail(
     job: DeliverJob,
@@ -139,6 +149,8 @@ function headerText(text: string): string {
   return text.replaceAll(/[^\x20-\x7e]/g, "?");
 }
 
+/** When a delivery whose endpoint did not open is looked at again. */
+const unopenedMs = 30_000;
 const firstDelayMs = 50;
 const longestDelayMs = 2_000;
 /** An aborted attempt still gets this long to write down what it knows. */

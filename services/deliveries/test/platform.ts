@@ -76,7 +76,7 @@ export async function openBench(): Promise<Bench> {
           const [found] = (await deliveries.list({ before: after(id) }, 1)).filter((one) => one.id === id);
           return found?.state === state ? found : undefined;
         },
-        { what: `delivery ${id} to be ${state}`, timeoutMs, intervalMs: 20 },
+        { what: `delivery ${id} to be ${state}`, timeoutMs, intervalMs: 50 },
       ),
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
   };
