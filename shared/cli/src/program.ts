@@ -11,6 +11,7 @@ import { payloadsRotate, payloadsSweep } from "./payloads.ts";
 import { addScheduleCommands } from "./schedule-commands.ts";
 import { addSourceCommands } from "./source-commands.ts";
 import { topologyApply, topologyMigrate, topologyPlan } from "./topology.ts";
+import { addWebhookCommands } from "./webhook-commands.ts";
 
 export interface CommandLine {
   /** Without the interpreter and the script. */
@@ -127,6 +128,7 @@ function describeProgram(line: CommandLine, finish: (code: ExitCode) => void): C
   addControlCommands(program, job, () => ({ environment, output: output() }), finish);
   addScheduleCommands(program, () => ({ environment, output: output() }), finish);
   addSourceCommands(program, () => ({ environment, output: output() }), finish);
+  addWebhookCommands(program, () => ({ environment, output: output() }), finish);
   addFlowCommands(program, { environment, output, finish });
 
   const payloads = program.command("payloads").description("encrypted and offloaded payloads");
