@@ -16,6 +16,7 @@ import { createRequests } from "./requests/requests.ts";
 import type { CodeRule } from "./routing/route.ts";
 import { createRoutes } from "./routing/routes.ts";
 import { createRouting } from "./routing/routing.ts";
+import { measureSources } from "./sources/gauges.ts";
 import { createLiveSources } from "./sources/live.ts";
 import { createSourceManager } from "./sources/manage.ts";
 import type { SourceMap } from "./sources/source.ts";
@@ -85,7 +86,9 @@ export function createIngress(options: IngressOptions): Ingress {
     keyRing,
     log,
     pollMs: options.sourcePollMs ?? 1_000,
+    now,
   });
+  measureSources(metrics, sources, now);
   const rules = options.rules ?? createRoutes({ notify: options.notify });
   const routing = createRouting({
     ledger,

@@ -1,8 +1,9 @@
 import { sealText } from "@warren/jobs";
 import type { SourceRecord } from "@warren/ledger";
-import { createLogger } from "@warren/observability";
+import { createLogger, createMetrics } from "@warren/observability";
 import { waitFor } from "@warren/testing";
 import { describe, expect, test } from "vitest";
+import { measureSources } from "../src/sources/gauges.ts";
 import { createLiveSources, type LiveSources } from "../src/sources/live.ts";
 import { loadSources } from "../src/sources/load.ts";
 import { configuredSources } from "../src/sources/reload.ts";
@@ -64,6 +65,7 @@ function live(database: Database, more: Partial<Parameters<typeof createLiveSour
     keyRing,
     log,
     pollMs: 2,
+    now: () => 5_000,
     ...more,
   });
   return { sources, lines };
@@ -121,6 +123,32 @@ describe("sources of the database", () => {
     await sources.refresh();
     expect(["new", "odd", "other"].map((name) => sources.mayKnow(name))).toEqual([true, true, false]);
     expect(lines.join("\n")).toContain("of-tomorrow");
+  });
+
+  test("are counted by how they stand, for alerts", async () => {
+    const metrics = createMetrics({ service: "ingress", version: "0" });
+    const database = new Database();
+    database.set(
+      recordOf("good", 1, "x"),
+      { ...recordOf("off", 1, "x"), enabled: false },
+      { ...recordOf("new", 1, "x"), provider: "of-tomorrow" },
+      { ...recordOf("sealed", 1, "x"), id: "another-id" },
+      recordOf("hub", 1, "x"),
+    );
+    const env = { WARREN_SOURCE_HUB: "github", WARREN_SOURCE_HUB_SECRET: "of-a-variable" };
+    const configured = loadSources({ env, sources: undefined, readFile: () => "" });
+    const { sources } = live(database, { configured });
+    measureSources(metrics, sources, () => 12_500);
+    expect(await metrics.text()).not.toContain("warren_webhook_sources_read_age_seconds{");
+    await sources.refresh();
+    const lines = (await metrics.text()).split("\n").filter((line) => line.startsWith("warren_webhook_sources"));
+    expect(lines.map((line) => line.replace(/service="ingress",?/, "").replace("{}", ""))).toEqual([
+      'warren_webhook_sources{state="enabled"} 2',
+      'warren_webhook_sources{state="disabled"} 1',
+      'warren_webhook_sources{state="failing"} 2',
+      'warren_webhook_sources{state="shadowed"} 1',
+      "warren_webhook_sources_read_age_seconds 7.5",
+    ]);
   });
 });
 

@@ -15,6 +15,7 @@ export interface LiveSourcesOptions {
   readonly log: Logger;
   /** How often the database and the files are asked for changes, in milliseconds. */
   readonly pollMs: number;
+  readonly now: () => number;
 }
 
 /** The sources that this process serves: those of the configuration, and those of the database as they change. */
@@ -22,18 +23,32 @@ export interface LiveSources extends Sources, AsyncDisposable {
   configured(): SourceMap;
   /** Reads what has changed, now. Throws a `LedgerError`; what was known stays. */
   refresh(): Promise<void>;
+  report(): SourcesReport;
   /** Reads once, and goes on following in the background. Never throws; a database that does not answer is not waited for longer than 2 s. */
   start(): Promise<void>;
 }
 
 const longestStartMs = 2_000;
 
+/** How it stands with the sources of this process. */
+export interface SourcesReport {
+  readonly enabled: number;
+  readonly disabled: number;
+  /** Enabled, and without a secret that opens, or not to be opened at all. */
+  readonly failing: number;
+  /** Of the database, hidden by a configured one of the same name. */
+  readonly shadowed: number;
+  /** When the database last said what there is, in milliseconds of Unix time; `undefined`: never. */
+  readonly readAtMs: number | undefined;
+}
+
 export function createLiveSources(options: LiveSourcesOptions): LiveSources {
-  const { reload, store, keyRing, log, pollMs } = options;
+  const { reload, store, keyRing, log, pollMs, now } = options;
   let { configured } = options;
   let records: ReadonlyMap<string, OpenedRecord> = new Map();
   let served: ReadonlyMap<string, Source> = configured;
   let version = -1;
+  let readAtMs: number | undefined;
   let started = false;
   let refreshing: Promise<void> = Promise.resolve();
   let following: Promise<void> | undefined;
@@ -69,7 +84,9 @@ export function createLiveSources(options: LiveSourcesOptions): LiveSources {
   }
 
   async function readDatabase(): Promise<void> {
-    if ((await store.version()) === version) return;
+    const current = (await store.version()) === version;
+    readAtMs = now();
+    if (current) return;
     const loaded = await store.load();
     const before = records;
     records = new Map(loaded.sources.map((record) => [record.name, opened(before.get(record.name), record)]));
@@ -122,6 +139,20 @@ export function createLiveSources(options: LiveSourcesOptions): LiveSources {
     mayKnow: (name) => (started && version < 0) || (records.has(name) && !served.has(name)),
     configured: () => configured,
     refresh,
+    report() {
+      const all = [...records.values()];
+      const shown = [...served.values()];
+      const shadowed = all.filter(({ record }) => configured.has(record.name));
+      const failing = all.filter((one) => one.problem !== undefined && one.record.enabled && !shadowed.includes(one));
+      const unopened = failing.filter(({ source }) => source === undefined).length;
+      return {
+        enabled: shown.filter(({ enabled }) => enabled).length - (failing.length - unopened),
+        disabled: shown.filter(({ enabled }) => !enabled).length,
+        failing: failing.length,
+        shadowed: shadowed.length,
+        readAtMs,
+      };
+    },
     async start() {
       started = true;
       const first = Promise.withResolvers<void>();
