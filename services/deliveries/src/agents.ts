@@ -16,6 +16,8 @@ export interface Agents extends AsyncDisposable {
 }
 
 const mostAgents = 1_000;
+/** A connection that its server closes just as it is used again is a failed try: short of what servers allow, unless they say more. */
+const idleMs = 1_000;
 
 /** Endpoints share no connection: client certificates and proxies are theirs. */
 export function createAgents({
@@ -58,7 +60,8 @@ export function createAgents({
           address = reached;
         },
       });
-      const agent = { revision, dispatcher: new Agent({ connect, pipelining: 1 }), address: () => address };
+      const dispatcher = new Agent({ connect, pipelining: 1, keepAliveTimeout: idleMs });
+      const agent = { revision, dispatcher, address: () => address };
       agents.set(id, agent);
       if (agents.size > most) letGo(agents.keys().next().value ?? "");
       return agent;

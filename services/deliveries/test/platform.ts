@@ -1,6 +1,6 @@
 import { randomUUID } from "node:crypto";
 import { jobsExchange, jobsTopology, openSession, type Publisher } from "@warren/amqp";
-import { newEndpoint } from "@warren/contracts";
+import type { NewEndpoint } from "@warren/contracts";
 import {
   type Client,
   type CreatedEndpoint,
@@ -31,7 +31,7 @@ export interface Bench extends AsyncDisposable {
   /** Starts the service in this process. */
   serve(settings?: Record<string, string>): Promise<void>;
   /** An endpoint with these fields. */
-  endpoint(fields: Record<string, unknown> & { url: string }): Promise<CreatedEndpoint>;
+  endpoint(fields: NewEndpoint): Promise<CreatedEndpoint>;
   /** One event straight to an endpoint; the delivery's id. */
   deliver(endpoint: string, fields?: Record<string, unknown>): Promise<string>;
   /** One event to all who want it. */
@@ -63,7 +63,7 @@ export async function openBench(): Promise<Bench> {
     async serve(settings = {}) {
       owned.use(await startService({ ledger, world }, settings));
     },
-    endpoint: (fields) => endpoints.create(newEndpoint.parse(fields)),
+    endpoint: (fields) => endpoints.create(fields),
     async deliver(endpoint, fields = {}) {
       return (await client.enqueue(deliverWebhook, { endpoint, ...eventOf("invoice.paid", fields) })).id;
     },

@@ -4,14 +4,15 @@ import {
   type EndpointSecrets,
   type EndpointSettings,
   endpointBreaker,
-  type endpointChange,
+  endpointChange,
   endpointSecrets,
   endpointSettings,
-  type newEndpoint,
-  type newEndpointSecret,
+  newEndpoint,
+  newEndpointSecret,
 } from "@warren/contracts";
 import { createEndpointStore, type EndpointContent, type EndpointRecord, type Ledger, newId } from "@warren/ledger";
 import { z } from "zod";
+import { parseOptions } from "../options.ts";
 import type { KeyRing } from "../payloads/key-ring.ts";
 import { openText, sealText } from "../payloads/sealed-text.ts";
 import { EndpointError } from "./errors.ts";
@@ -57,20 +58,23 @@ export interface CreatedEndpoint {
 
 /** Endpoints of outbound webhooks. An unknown id throws EndpointError `ENDPOINT_UNKNOWN`. */
 export interface Endpoints {
-  /** @throws EndpointError `ENDPOINT_CERTIFICATE_INVALID`; PayloadError `PAYLOAD_KEY_RING_MISSING`: secrets are kept sealed or not at all. */
-  create(given: z.output<typeof newEndpoint>): Promise<CreatedEndpoint>;
+  /**
+   * @throws JobOptionError `JOB_OPTION_INVALID`, `JOB_OPTION_UNKNOWN`; EndpointError `ENDPOINT_CERTIFICATE_INVALID`; PayloadError
+   * `PAYLOAD_KEY_RING_MISSING`: secrets are kept sealed or not at all.
+   */
+  create(given: z.input<typeof newEndpoint>): Promise<CreatedEndpoint>;
   get(id: string): Promise<Endpoint>;
   /** Newest first; `before` is the id of the last one of the page before. */
   list(page: { readonly limit: number; readonly before?: string | undefined }): Promise<readonly Endpoint[]>;
   /** What is left out stays. @throws as `create`, and EndpointError `ENDPOINT_CHANGED` when somebody else changed it meanwhile. */
-  update(id: string, change: z.output<typeof endpointChange>): Promise<Endpoint>;
+  update(id: string, change: z.input<typeof endpointChange>): Promise<Endpoint>;
   /** Nothing is sent to it from now on; deliveries that come for it fail with `ENDPOINT_DISABLED`, and can be retried later. */
   disable(id: string, reason?: string): Promise<Endpoint>;
   /** Sends again, and forgets how long it failed. */
   enable(id: string): Promise<Endpoint>;
   remove(id: string): Promise<void>;
   /** A new secret signs from now on; those before it sign beside it for `overlapMs` more. */
-  rotate(id: string, given: z.output<typeof newEndpointSecret>, overlapMs: number): Promise<CreatedEndpoint>;
+  rotate(id: string, given: z.input<typeof newEndpointSecret>, overlapMs: number): Promise<CreatedEndpoint>;
   /** Everything it takes to deliver; `undefined`: there is none; `"disabled"`. @throws PayloadError when it does not open. */
   open(id: string): Promise<OpenEndpoint | "disabled" | undefined>;
 }
@@ -123,7 +127,8 @@ export function createEndpoints({ ledger, keyRing }: EndpointsOptions): Endpoint
     ledger.reportBreaker({ name: endpointBreaker(id), state: "closed", reporter: "endpoint disabled" });
 
   return {
-    async create({ secret, ...given }) {
+    async create(options) {
+      const { secret, ...given } = parseOptions("endpoints.create", newEndpoint, options);
       const id = newId();
       const made = makeSecret(secret, { endpointId: id, id: newId(), keyRing });
       await store.insert(id, contentOf(id, given), made.record);
@@ -134,7 +139,8 @@ export function createEndpoints({ ledger, keyRing }: EndpointsOptions): Endpoint
     },
     get: async (id) => view(await record(id)),
     list: async ({ limit: most, before }) => (await store.list({ limit: most, before })).map(view),
-    async update(id, change) {
+    async update(id, options) {
+      const change = parseOptions("endpoints.update", endpointChange, options);
       const found = await record(id);
       const before = {
         url: found.url,
@@ -166,7 +172,8 @@ export function createEndpoints({ ledger, keyRing }: EndpointsOptions): Endpoint
       await ledger.limits.changeKey(deliverWebhookJob.queue, id, { concurrency: null, rate: null });
       await letGo(id);
     },
-    async rotate(id, given, overlapMs) {
+    async rotate(id, options, overlapMs) {
+      const given = parseOptions("endpoints.rotate", newEndpointSecret, options);
       const made = makeSecret(given, { endpointId: id, id: newId(), keyRing });
       if (!(await store.rotate(id, made.record, overlapMs))) throw unknown(id);
       return { endpoint: view(await record(id)), secret: made };
