@@ -103,8 +103,14 @@ describe("sources at run time", () => {
     await first.ingress.drain();
     const refused = (await requestsOf(first)).findLast((row) => row["status"] === "rejected");
     expect([refused?.["cause"], String(refused?.["body"])]).toEqual(["source_disabled", "{}"]);
+    const verify = () =>
+      manage(first, "POST", `/requests/${String(refused?.["id"])}/verify`, { reason: "it was disabled by mistake" });
+    expect((await verify()).text).toContain("source_disabled");
     await manage(first, "PATCH", "/sources/shop-eu", { enabled: true });
-    expect(await deliver(third, "m9", first)).toBe(202);
+    // late, and then known when its sender comes again
+    expect((await verify()).body).toMatchObject({ kind: "changed", failed: false });
+    const again = await send(third, "m9", first);
+    expect([again.status, await again.json()]).toEqual([202, expect.objectContaining({ status: "duplicate" })]);
 
     expect((await manage(first, "DELETE", "/sources/shop-eu")).status).toBe(204);
     await waitFor(async () => (await deliver(third, "m10")) === 404, { what: "the source to be gone everywhere" });

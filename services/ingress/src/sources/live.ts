@@ -31,7 +31,7 @@ export interface LiveSources extends Sources, AsyncDisposable {
 const longestStartMs = 2_000;
 
 /** How it stands with the sources of this process. */
-export interface SourcesReport {
+interface SourcesReport {
   readonly enabled: number;
   readonly disabled: number;
   /** Enabled, and without a secret that opens, or not to be opened at all. */
