@@ -145,6 +145,12 @@ describe("requests and events", () => {
       "content-type": "application/octet-stream",
       "content-disposition": `attachment; filename="${id}.bin"`,
     });
+
+    // one that is too large to be shown is still there to be downloaded
+    const table = running.ledger.table("webhook_requests");
+    await running.ledger.query(`update ${table} set body = repeat('x', 4194305)::bytea where id = $1`, [id]);
+    expect((await call("GET", `/requests/${id}`)).body).toMatchObject({ body: { base64: null, text: null } });
+    expect((await call("GET", `/requests/${id}/body`)).bytes).toHaveLength(4_194_305);
   });
 
   test("that were rejected under a wrong secret are judged as of their time and accepted late, once", async () => {

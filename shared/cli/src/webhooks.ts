@@ -114,7 +114,7 @@ export async function requestShow({
       [
         ...fields(rest),
         ...headers.map(({ name, value }) => ({ field: `header ${name}`, value })),
-        { field: "body", value: body === null ? "not kept" : (body.text ?? body.base64) },
+        { field: "body", value: body === null ? "not kept" : (body.text ?? body.base64 ?? "above 4 MiB") },
       ],
     );
   }

@@ -125,7 +125,7 @@ export const requestDetail = requestView
       .describe("in the order and case received"),
     body: z
       .object({
-        base64: z.string().describe("the exact bytes"),
+        base64: z.string().nullable().describe("the exact bytes; null above 4 MiB: download them"),
         text: z.string().nullable().describe("the same, where they are UTF-8"),
       })
       .nullable()

@@ -4,6 +4,7 @@ import {
   createRequestRecords,
   createWebhookStore,
   type Ledger,
+  LedgerUnavailableError,
   newId,
   type RequestFilter,
   type RequestRecords,
@@ -66,6 +67,25 @@ afterAll(async () => {
 async function eventIds(filter: RequestFilter, more: { limit?: number; cursor?: string } = {}) {
   const page = await records.search({ filter, ...more });
   return page.requests.map(({ eventId, cause }) => eventId ?? cause);
+}
+
+/** Searching in a database where steps of more rows than this take too long; with 0, those by index as well. */
+function slowAbove(rows: number): RequestRecords {
+  return createRequestRecords({
+    ledger: {
+      table: ledger.table,
+      transaction: (work) =>
+        ledger.transaction((run) =>
+          work((text, values) => {
+            const isSlow = text.includes("scanned") && Number(values[3]) > rows;
+            if (isSlow || (rows === 0 && text.includes("r.event_id ="))) {
+              throw new LedgerUnavailableError("too slow", { details: { sqlState: "57014" } });
+            }
+            return run(text, values);
+          }),
+        ),
+    },
+  });
 }
 
 describe("searching requests", () => {
@@ -200,6 +220,19 @@ describe("searching requests", () => {
     const spent = await records.search({ filter, budget: { ...budget, milliseconds: 0 } });
     expect(spent.looked.complete).toBe(spent.next === undefined);
     expect(spent.looked.bodies).toBeGreaterThan(0);
+  });
+
+  test("goes on in smaller steps when one takes too long, and gives up with a code when none is small enough", async () => {
+    const whole = await records.search({ filter: {}, limit: 200 });
+    const slowly = await slowAbove(60).search({ filter: {}, limit: 200 });
+    expect(slowly.requests).toEqual(whole.requests);
+    expect(slowly.looked.complete).toBe(true);
+    for (const filter of [{}, { eventId: "evt_3" }]) {
+      await expect(slowAbove(0).search({ filter })).rejects.toMatchObject({
+        code: "REQUEST_SEARCH_TIMEOUT",
+        retryable: true,
+      });
+    }
   });
 
   const wrong = [

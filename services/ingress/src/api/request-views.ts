@@ -49,9 +49,17 @@ export function detailOfRequest(request: StoredRequest, reveal: boolean): View<t
   return {
     ...viewOfRequest(request, reveal),
     headers: shownHeaders(request.rawHeaders, reveal),
-    body: body === undefined ? null : { base64: body.toString("base64"), text: textOf(body) },
+    body: body === undefined ? null : shownBody(body),
     event: request.event ?? null,
   };
+}
+
+/** Larger ones are downloaded: as JSON they would take several times their size of memory. */
+const maxShownBytes = 4_194_304;
+
+function shownBody(body: Buffer) {
+  if (body.length > maxShownBytes) return { base64: null, text: null };
+  return { base64: body.toString("base64"), text: textOf(body) };
 }
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
