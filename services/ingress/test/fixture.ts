@@ -4,6 +4,7 @@ import { createLogger, createMetrics, type Metrics, openTracing } from "@warren/
 import type { World } from "@warren/testing";
 import { createIngress, type Ingress, type IngressOptions } from "../src/app.ts";
 import { loadSources } from "../src/sources/load.ts";
+import { watchAnswers } from "./description.ts";
 import { githubSecret, hmacHex, standardSecret, stripeSecret } from "./signed.ts";
 
 /** Writes every line, to nowhere: a line that cannot be written fails what writes it. */
@@ -62,6 +63,7 @@ export async function startIngress(world: World, overrides: IngressOverrides = {
     tracing: openTracing({ service: "ingress", sampleRatio: 0 }),
     ...rest,
   });
+  const answers = ingress.api === undefined ? undefined : watchAnswers(ingress.api, ingress.app);
   await ingress.start();
   await ingress.app.listen({ host: "127.0.0.1", port: 0 });
   const { port } = ingress.app.server.address() as AddressInfo;
@@ -76,6 +78,8 @@ export async function startIngress(world: World, overrides: IngressOverrides = {
       await ingress.quiet();
       await ingress.drain();
       await ledger[Symbol.asyncDispose]();
+      const wrong = answers?.wrong() ?? [];
+      if (wrong.length > 0) throw new Error(`answers are not as the OpenAPI description says:\n${wrong.join("\n")}`);
     },
   };
 }

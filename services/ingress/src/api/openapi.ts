@@ -1,6 +1,14 @@
-import { type ErrorCode, errorCatalogue, problem, problemContentType } from "@warren/contracts";
+import {
+  type ErrorCode,
+  errorCatalogue,
+  problem,
+  problemContentType,
+  sourceName,
+  webhookReceipt,
+} from "@warren/contracts";
 import { z } from "zod";
-import type { AnswerShape, ApiRoute } from "./route.ts";
+import { webhookErrors } from "../http/answers.ts";
+import type { AnswerShape, ApiRoute, Method } from "./route.ts";
 
 type Json = { readonly [key: string]: unknown };
 
@@ -17,7 +25,7 @@ const commonErrors: Readonly<Partial<Record<ErrorCode, number>>> = {
 export function openApiOf(routes: readonly ApiRoute[], version: string): Json {
   const components = createComponents();
   const problemSchema = components.schemaOf(problem.meta({ id: "Problem", description: "RFC 9457" }), "output");
-  const paths: Record<string, Record<string, Json>> = {};
+  const paths: Record<string, Record<string, unknown>> = {};
   for (const route of routes) {
     const path = (paths[`/api/v1${route.path}`] ??= {});
     path[route.method] = {
@@ -40,6 +48,7 @@ export function openApiOf(routes: readonly ApiRoute[], version: string): Json {
       responses: { ...answersOf(route, components), ...problemsOf(route, problemSchema) },
     };
   }
+  paths["/webhooks/{source}"] = webhooksPath(components, problemSchema);
   return {
     openapi: "3.1.0",
     info: {
@@ -50,7 +59,7 @@ export function openApiOf(routes: readonly ApiRoute[], version: string): Json {
     },
     servers: [{ url: "/" }],
     security: [{ key: [] }],
-    tags: [...new Set(routes.map(({ tag }) => tag))].map((name) => ({ name })),
+    tags: [...new Set([...routes.map(({ tag }) => tag), webhooksTag])].map((name) => ({ name })),
     paths,
     components: {
       securitySchemes: { key: { type: "http", scheme: "bearer", description: "one of WARREN_API_KEYS" } },
@@ -134,8 +143,42 @@ function answersOf({ answers }: ApiRoute, components: Components): Json {
 }
 
 function problemsOf({ errors }: ApiRoute, schema: Json): Json {
+  return problemsAt({ ...commonErrors, ...errors }, schema);
+}
+
+const webhooksTag = "webhooks";
+
+/** What providers call: the other port of the ingress, without our key. Which method, type and answer, is the provider's business. */
+function webhooksPath(components: Components, problemSchema: Json): Record<string, unknown> {
+  const receipt = components.schemaOf(webhookReceipt.meta({ id: "WebhookReceipt" }), "output");
+  const taken = {
+    description:
+      "Accepted, or a duplicate, or a challenge answered. Unless provider or source want other words: a receipt.",
+    headers: { "x-correlation-id": { schema: { type: "string" } } },
+    content: { "application/json": { schema: { anyOf: [receipt, {}] } }, "*/*": {} },
+  };
+  const operation = (method: Method | "head"): Json => ({
+    operationId: `${method}Webhook`,
+    tags: [webhooksTag],
+    summary:
+      method === "post"
+        ? "Receives a webhook of a source"
+        : "Receives what a provider sends in this method, such as a challenge",
+    security: [],
+    ...(method === "get" || method === "head" ? {} : { requestBody: { content: { "*/*": {} } } }),
+    responses: { "2XX": taken, ...problemsAt(webhookErrors, problemSchema) },
+  });
+  const methods = ["get", "head", "post", "put", "patch"] as const;
+  return {
+    servers: [{ url: "/", description: "The public port of the ingress (PORT), not that of this API" }],
+    parameters: [{ name: "source", in: "path", required: true, schema: components.schemaOf(sourceName, "input") }],
+    ...Object.fromEntries(methods.map((method) => [method, operation(method)])),
+  };
+}
+
+function problemsAt(errors: Readonly<Partial<Record<ErrorCode, number>>>, schema: Json): Json {
   const byStatus = new Map<number, ErrorCode[]>();
-  for (const [code, status] of Object.entries({ ...commonErrors, ...errors }) as [ErrorCode, number][]) {
+  for (const [code, status] of Object.entries(errors) as [ErrorCode, number][]) {
     byStatus.set(status, [...(byStatus.get(status) ?? []), code]);
   }
   return Object.fromEntries(

@@ -76,3 +76,12 @@ export function answerLimited(reply: FastifyReply, retryAfterMs: number, correla
 export function answerOverloaded(reply: FastifyReply, correlationId: string): FastifyReply {
   return sendProblem(reply, 503, "WEBHOOK_OVERLOADED", { correlationId, retryAfterSeconds: 1 });
 }
+
+/** Every code that `/webhooks/:source` answers with, and its status. */
+export const webhookErrors: Readonly<Partial<Record<ErrorCode, number>>> = {
+  ...Object.fromEntries(Object.values(refusals).map(({ code, status }) => [code, status])),
+  ...Object.fromEntries(Object.values(failures).map((code) => [code, 503])),
+  WEBHOOK_OVERLOADED: 503,
+  WEBHOOK_RATE_LIMITED: 429,
+  HTTP_BAD_REQUEST: 400,
+};
