@@ -23,6 +23,9 @@ export interface Conversation {
 /** How long a connection may be silent before we go: what is not answered by then waits for more of its request. */
 const silenceMs = 300;
 const patienceMs = 20_000;
+const longestTurnMs = 20;
+/** Nobody answers one connection for ever. */
+const mostTurns = 20_000;
 
 /** Says an input on a connection of its own, and takes down what comes back. */
 export async function converse(port: number, input: Input): Promise<Conversation> {
@@ -30,10 +33,10 @@ export async function converse(port: number, input: Input): Promise<Conversation
   const chunks: Buffer[] = [];
   const beganAt = performance.now();
   const lastedMs = (): number => performance.now() - beganAt;
-  const state = { closed: false, movedAt: performance.now() };
+  const state = { closed: false, pieces: 0 };
   socket.on("data", (chunk: Buffer) => {
     chunks.push(chunk);
-    state.movedAt = performance.now();
+    state.pieces += 1;
   });
   const close = (): void => {
     state.closed = true;
@@ -53,13 +56,17 @@ export async function converse(port: number, input: Input): Promise<Conversation
   if (input.ending === "reset") socket.resetAndDestroy();
   else {
     if (input.ending === "half-close") socket.end();
-    state.movedAt = performance.now();
-    const until = state.movedAt + patienceMs;
     // an authentic webhook is always answered, so it is waited for
     const enough = (): boolean => input.mustBeTaken && answersOf(text()).length > 0;
-    while (!state.closed && !enough() && performance.now() < until) {
-      if (!input.mustBeTaken && performance.now() - state.movedAt > silenceMs) break;
+    const patience = input.mustBeTaken ? patienceMs : silenceMs;
+    let seen = state.pieces;
+    let waitedMs = 0;
+    for (let turns = 0; !state.closed && !enough() && waitedMs < patience && turns < mostTurns; turns += 1) {
+      const at = performance.now();
       await sleep(2);
+      // a turn that took long was the machine's: what came meanwhile is not read yet
+      waitedMs = state.pieces === seen ? waitedMs + Math.min(performance.now() - at, longestTurnMs) : 0;
+      seen = state.pieces;
     }
   }
   socket.destroy();
