@@ -139,7 +139,7 @@ export async function countOf(pool: Pool, sql: string): Promise<number> {
 }
 
 /** Every load begins with empty tables. */
-export async function forget(pool: Pool): Promise<void> {
+async function forget(pool: Pool): Promise<void> {
   await pool.query("truncate by_hand, warren.jobs, warren.webhook_requests, warren.webhook_dedupe cascade");
   await pool.query("checkpoint");
 }

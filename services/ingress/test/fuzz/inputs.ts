@@ -32,7 +32,7 @@ const weights = {
   heavy: 4,
 } as const;
 
-export type Kind = keyof typeof weights;
+type Kind = keyof typeof weights;
 
 /** Those that read a body before it is proven, because the proof stands in it or covers what it means. */
 const parsing = senders.filter(({ name }) => ["adyen", "aws-sns", "mailgun", "twilio", "github"].includes(name));
@@ -123,7 +123,7 @@ function bytesOf(kind: Kind, sender: Sender, sent: Sent, random: Random, correla
   return manners[kind]();
 }
 
-export function wire(line: string, { headers, body }: Sent): Buffer {
+function wire(line: string, { headers, body }: Sent): Buffer {
   const lines = [["Host", "fuzz"], ...headers, ["Content-Length", String(body.length)]];
   const head = `${line}\r\n${lines.map(([name, value]) => `${name}: ${value}\r\n`).join("")}\r\n`;
   return Buffer.concat([Buffer.from(head, "latin1"), body]);
