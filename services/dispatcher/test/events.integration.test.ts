@@ -147,7 +147,8 @@ test("a dead event is taken into the ledger with its subscription, reason and th
   });
   expect(letter?.body.toString()).toBe('{"n":1}');
   const labels = { queue: "warren.events.billing.invoices", reason: "EVENT_ATTEMPTS_EXHAUSTED" };
-  expect(await bench.metrics.value("warren_dead_letters_total", labels)).toBe(1);
+  // counted after the commit that the row was seen by
+  await waitFor(async () => (await bench.metrics.value("warren_dead_letters_total", labels)) === 1);
   await waitFor(async () => (await bench.session.depth(deadEventsQueue))?.messages === 0);
 });
 
