@@ -22,7 +22,7 @@ export interface AutoscaleOptions {
 
 /** When a worker stops taking jobs, finishes those it has, and asks to be replaced. At least one limit. */
 export interface RecycleOptions {
-  /** After so many attempts, up to a tenth fewer, so that workers do not leave together. */
+  /** After so many attempts, up to a tenth fewer, so that workers do not leave together. Looked at every second: more may have run by then. */
   readonly afterJobs?: number;
   /** When the process's resident set is larger than this. Looked at every second. */
   readonly aboveRssBytes?: number;
