@@ -4,9 +4,10 @@ import { expect, test } from "vitest";
 import { commands, type Real, register } from "./model/commands.ts";
 import type { Model } from "./model/model.ts";
 import { openLedgerWorld } from "./support/ledger-world.ts";
+import { propertyRuns, propertyTimeout } from "./support/property-runs.ts";
 
 test("property: no sequence of calls leaves the state machine, or gives a job to two attempts at once", {
-  timeout: 120_000,
+  timeout: propertyTimeout(120_000),
 }, async () => {
   await using world = await openLedgerWorld();
   const { ledger } = world;
@@ -31,6 +32,6 @@ test("property: no sequence of calls leaves the state machine, or gives a job to
       const held = (await Promise.all(model.workers.map((id) => ledger.runningOf(id)))).flat();
       expect(held.map(({ id }) => id).sort()).toEqual(running.map(({ id }) => id).sort());
     }),
-    { numRuns: 40, endOnFailure: false },
+    { numRuns: propertyRuns(40), endOnFailure: false },
   );
 });

@@ -3,6 +3,7 @@ import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { modelEnqueue, modelFinish, type UniqueModel, type Wanted } from "./model/unique-model.ts";
 import { aJob, openLedgerWorld } from "./support/ledger-world.ts";
+import { propertyRuns, propertyTimeout } from "./support/property-runs.ts";
 
 interface Real {
   readonly ledger: Ledger;
@@ -136,7 +137,7 @@ const commands = fc.commands(
 );
 
 test("no sequence of calls makes a second job of one key, runs a stale payload, or loses the latest", {
-  timeout: 120_000,
+  timeout: propertyTimeout(120_000),
 }, async () => {
   await using world = await openLedgerWorld();
   const { ledger } = world;
@@ -157,6 +158,6 @@ test("no sequence of calls makes a second job of one key, runs a stale payload, 
       const held = await ledger.query(`select count(*)::int as n from ${ledger.table("unique_keys")}`, []);
       expect(held.rows).toEqual([{ n: model.holders.size }]);
     }),
-    { numRuns: 20 },
+    { numRuns: propertyRuns(20) },
   );
 });

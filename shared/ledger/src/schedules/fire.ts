@@ -177,7 +177,9 @@ const now = (parameter: string): string => `coalesce(${parameter}::timestamptz, 
 
 function fireSql(table: TableName) {
   const [schedules, jobs] = [table("schedules"), table("jobs")];
-  const free = `waiting <> '{}' and paused_at is null and not exists (select from ${jobs} j where j.schedule = s.name)`;
+  // under another overlap policy than `queue` nothing waits: what did when the policy was changed is decided at once
+  const free = `waiting <> '{}' and paused_at is null
+    and (overlap <> 'queue' or not exists (select from ${jobs} j where j.schedule = s.name))`;
   return {
     // One index entry, and those that wait. Index: schedules_due (next_at), schedules_waiting, jobs_schedule. Locks nothing.
     look: {

@@ -1,6 +1,7 @@
 import { newId } from "@warren/ledger";
 import * as fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { propertyRuns, propertyTimeout } from "../support/property-runs.ts";
 import { commands, expectSame, finish, plans, start } from "./commands.ts";
 import { type FlowWorld, openFlowWorld } from "./flow-world.ts";
 
@@ -15,7 +16,7 @@ afterAll(async () => {
 const ends = new Set(["succeeded", "failed", "compensated", "compensation_failed", "cancelled"]);
 
 test("property: whatever happens to a flow, dependencies hold, it ends, and what was done is undone once, in reverse", {
-  timeout: 300_000,
+  timeout: propertyTimeout(300_000),
 }, async () => {
   const other = await world.world.openAnother();
   const tables = ["jobs", "jobs_history", "workers", "flows", "flow_nodes", "flow_edges", "flow_signals", "flow_undos"];
@@ -33,6 +34,6 @@ test("property: whatever happens to a flow, dependencies hold, it ends, and what
       expect(ends).toContain(flow.state);
       expect(flow.finishedAt).toBeInstanceOf(Date);
     }),
-    { numRuns: Number(process.env["WARREN_FLOW_RUNS"] ?? 20), endOnFailure: false },
+    { numRuns: propertyRuns(20), endOnFailure: false },
   );
 });

@@ -3,6 +3,7 @@ import * as fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { settle } from "../support/governed.ts";
 import { aJob, type LedgerWorld, openLedgerWorld } from "../support/ledger-world.ts";
+import { propertyRuns, propertyTimeout } from "../support/property-runs.ts";
 import {
   all,
   byOrder,
@@ -263,7 +264,7 @@ async function finishAll(model: LineModel, { ledgers: [ledger], workers, queue }
 
 test.for(shapes)(
   "property: $name never goes beyond a limit, and leaves nothing that may go",
-  { timeout: 240_000 },
+  { timeout: propertyTimeout(240_000) },
   async ({ policy, commands: some }) => {
     await fc.assert(
       fc.asyncProperty(fc.commands(some, { maxCommands: 50, size: "max" }), async (sequence) => {
@@ -292,7 +293,7 @@ test.for(shapes)(
         const { runs, left } = await finishAll(model, real);
         expect(runs, "without limits every job runs").toEqual(left);
       }),
-      { numRuns: Number(process.env["WARREN_LIMIT_RUNS"] ?? 8), endOnFailure: true },
+      { numRuns: propertyRuns(8), endOnFailure: true },
     );
   },
 );

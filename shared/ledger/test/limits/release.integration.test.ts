@@ -2,6 +2,7 @@ import * as fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { govern, settle } from "../support/governed.ts";
 import { aJob, type LedgerWorld, openLedgerWorld } from "../support/ledger-world.ts";
+import { propertyRuns, propertyTimeout } from "../support/property-runs.ts";
 
 let world: LedgerWorld;
 beforeAll(async () => {
@@ -156,7 +157,7 @@ describe("keys", () => {
 });
 
 test("property: between two turns of a key that waits, no other key has more than two", {
-  timeout: 120_000,
+  timeout: propertyTimeout(120_000),
 }, async () => {
   const backlog = fc.dictionary(fc.constantFrom("a", "b", "c", "d", "e", "f"), fc.integer({ min: 1, max: 12 }), {
     minKeys: 2,
@@ -198,7 +199,7 @@ test("property: between two turns of a key that waits, no other key has more tha
       }
     }),
     {
-      numRuns: 30,
+      numRuns: propertyRuns(30),
       endOnFailure: true,
       examples: [[{ first: { c: 12, d: 2 }, later: { e: 6, d: 11, c: 6 }, limit: 4 }]],
     },

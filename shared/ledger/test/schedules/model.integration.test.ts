@@ -5,11 +5,12 @@ import { newId } from "../../src/new-id.ts";
 import { retrying } from "../../src/retrying.ts";
 import { createSchedules } from "../../src/schedules/schedules.ts";
 import { openLedgerWorld } from "../support/ledger-world.ts";
+import { propertyRuns, propertyTimeout } from "../support/property-runs.ts";
 import { commands, instant, type Real } from "./commands.ts";
 import type { Model } from "./model.ts";
 
 test("property: whatever happens in whatever order, schedules make the jobs that the model says, each once", {
-  timeout: 180_000,
+  timeout: propertyTimeout(180_000),
 }, async () => {
   await using world = await openLedgerWorld();
   const { ledger } = world;
@@ -37,6 +38,6 @@ test("property: whatever happens in whatever order, schedules make the jobs that
       const { model, real } = await setup();
       await fc.asyncModelRun(() => ({ model, real }), sequence);
     }),
-    { numRuns: Number(process.env["SCHEDULE_RUNS"] ?? 20) },
+    { numRuns: propertyRuns(20) },
   );
 });
