@@ -6,6 +6,7 @@ import { closeQuietly, ownChannel } from "./channels.ts";
 import type { Connection } from "./connection.ts";
 import { replyCode } from "./errors.ts";
 import type { AmqpLog } from "./log.ts";
+import { Waiters } from "./waiters.ts";
 
 export interface BroadcastBinding {
   readonly exchange: string;
@@ -56,7 +57,7 @@ export class Broadcast implements Listener {
   readonly #options: ListenOptions;
   readonly #backoff: Backoff;
   readonly #bindings = new Map<string, BroadcastBinding>();
-  readonly #waiters = new Set<() => void>();
+  readonly #waiters = new Waiters();
   readonly #unsubscribe: () => void;
   #open: { readonly channel: Channel; readonly queue: string } | undefined;
   #opening: Promise<void> | undefined;
@@ -75,18 +76,7 @@ export class Broadcast implements Listener {
   }
 
   listening({ signal }: { readonly signal?: AbortSignal } = {}): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const look = (): void => {
-        if (this.#open === undefined && signal?.aborted !== true) return;
-        this.#waiters.delete(look);
-        signal?.removeEventListener("abort", look);
-        if (this.#open === undefined) reject(signal?.reason);
-        else resolve();
-      };
-      this.#waiters.add(look);
-      signal?.addEventListener("abort", look);
-      look();
-    });
+    return this.#waiters.until(() => this.#open !== undefined, signal);
   }
 
   async bind(binding: BroadcastBinding): Promise<void> {
@@ -167,7 +157,7 @@ export class Broadcast implements Listener {
       this.#retryAfter(this.#backoff.nextMs());
       return;
     }
-    for (const look of this.#waiters) look();
+    this.#waiters.wake();
     this.#options.onListening?.();
   }
 

@@ -1,16 +1,17 @@
 import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { Channel, ConsumeMessage } from "amqplib";
+import type { ConsumeMessage } from "amqplib";
 import { Backoff } from "./backoff.ts";
 import { closeQuietly, ownChannel } from "./channels.ts";
 import type { Connection } from "./connection.ts";
-import { type Delivery, ReceivedDelivery } from "./delivery.ts";
+import type { Delivery } from "./delivery.ts";
 import { AmqpError, replyCode } from "./errors.ts";
-import { Idle } from "./idle.ts";
-import { Line } from "./line.ts";
+import type { Line } from "./line.ts";
 import type { AmqpLog } from "./log.ts";
 import type { ConsumerInstruments } from "./metrics.ts";
-import { Redeliveries } from "./redeliveries.ts";
+import { Receiver } from "./receiver.ts";
+import { Reconciler } from "./reconciler.ts";
+import { Waiters } from "./waiters.ts";
 
 export interface ConsumeOptions {
   /** The broker's name of the queue, such as `jobQueue("default")`. */
@@ -59,51 +60,44 @@ export interface ConsumerHost {
   readonly onDisposed: (consumer: AsyncDisposable) => void;
 }
 
-const requeueDelayMs = 1_000;
 const steadyMs = 5_000;
 const answerTimeoutMs = 2_000;
 
 /**
  * Keeps one subscription alive. Everything that happens (a connection, a lost channel, a cancel, quiet, resume) only changes what is
- * wanted or what is there; `reconcile` alone acts, one step at a time.
+ * wanted or what is there; `#step` alone acts, one at a time.
  */
 export class ManagedConsumer implements Consumer {
   readonly #host: ConsumerHost;
-  readonly #options: ConsumeOptions;
   readonly #backoff: Backoff;
-  readonly #redeliveries: Redeliveries;
-  readonly #idle = new Idle();
-  readonly #changed = new Set<() => void>();
+  readonly #receiver: Receiver;
+  readonly #reconciler: Reconciler;
+  readonly #waiters = new Waiters();
   readonly #unsubscribe: () => void;
+  readonly queue: string;
   #prefetch: number;
   #wanted: "consuming" | "quiet" | "closed" = "consuming";
   #line: Line | undefined;
   #state: ConsumerState;
   #channelError: Error | undefined;
-  #work: Promise<void> | undefined;
-  #again = false;
-  #retryTimer: NodeJS.Timeout | undefined;
 
   constructor(host: ConsumerHost, options: ConsumeOptions) {
     this.#host = host;
     checkPrefetch(options.queue, options.prefetch);
-    this.#options = options;
+    this.queue = options.queue;
     this.#prefetch = options.prefetch;
     this.#backoff = new Backoff({ firstMs: 100, capMs: 5_000, random: host.random });
-    this.#redeliveries = new Redeliveries(options.prefetch);
+    this.#receiver = new Receiver({ ...options, log: host.log, instruments: host.instruments });
+    this.#reconciler = new Reconciler({ step: () => this.#step(), failed: (error) => this.#failed(error) });
     this.#state = { kind: "subscribing", since: host.now() };
     this.#unsubscribe = host.connection.onChange((state) => {
-      if (state.kind === "connected") void this.#kick();
+      if (state.kind === "connected") void this.#reconciler.kick();
     });
-    void this.#kick();
-  }
-
-  get queue(): string {
-    return this.#options.queue;
+    void this.#reconciler.kick();
   }
 
   get unsettled(): number {
-    return this.#idle.busy;
+    return this.#receiver.unsettled;
   }
 
   state(): ConsumerState {
@@ -111,27 +105,19 @@ export class ManagedConsumer implements Consumer {
   }
 
   consuming({ signal }: { readonly signal?: AbortSignal } = {}): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const look = (): void => {
-        const ended = this.#state.kind === "closed" || this.#state.kind === "quiet";
-        if (this.#state.kind !== "consuming" && !ended && signal?.aborted !== true) return;
-        this.#changed.delete(look);
-        signal?.removeEventListener("abort", look);
-        if (this.#state.kind === "consuming") resolve();
-        else if (ended) reject(new AmqpError("AMQP_CLOSED", `the consumer of ${this.queue} is ${this.#state.kind}`));
-        else reject(signal?.reason);
-      };
-      this.#changed.add(look);
-      signal?.addEventListener("abort", look);
-      look();
-    });
+    return this.#waiters.until(() => {
+      const { kind } = this.#state;
+      if (kind === "closed" || kind === "quiet")
+        throw new AmqpError("AMQP_CLOSED", `the consumer of ${this.queue} is ${kind}`);
+      return kind === "consuming";
+    }, signal);
   }
 
   async quiet(): Promise<void> {
     if (this.#wanted !== "consuming") return;
     this.#wanted = "quiet";
     this.#enter({ kind: "quiet" });
-    await this.#answered(this.#kick());
+    await this.#answered(this.#reconciler.kick());
   }
 
   async resume({ prefetch = this.#prefetch }: { readonly prefetch?: number } = {}): Promise<void> {
@@ -140,11 +126,11 @@ export class ManagedConsumer implements Consumer {
     this.#prefetch = prefetch;
     this.#wanted = "consuming";
     this.#enter({ kind: "subscribing", since: this.#host.now() });
-    await this.#kick();
+    await this.#reconciler.kick();
   }
 
   drain(deadline: AbortSignal): Promise<boolean> {
-    return this.#idle.wait(deadline);
+    return this.#receiver.drain(deadline);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -153,34 +139,13 @@ export class ManagedConsumer implements Consumer {
       this.#unsubscribe();
       this.#enter({ kind: "closed" });
     }
-    await this.#answered(this.#kick());
+    await this.#answered(this.#reconciler.kick());
     this.#host.onDisposed(this);
   }
 
   /** A silently gone peer answers no call until heartbeats end the connection; shutting down does not wait for that. */
   async #answered(work: Promise<void>): Promise<void> {
     await Promise.race([work, sleep(answerTimeoutMs, undefined, { ref: false })]);
-  }
-
-  #kick(): Promise<void> {
-    clearTimeout(this.#retryTimer);
-    this.#again = true;
-    this.#work ??= this.#reconcile().finally(() => {
-      this.#work = undefined;
-    });
-    return this.#work;
-  }
-
-  /** Never rejects. */
-  async #reconcile(): Promise<void> {
-    while (this.#again) {
-      this.#again = false;
-      try {
-        await this.#step();
-      } catch (error) {
-        await this.#failed(error);
-      }
-    }
   }
 
   async #step(): Promise<void> {
@@ -219,28 +184,28 @@ export class ManagedConsumer implements Consumer {
     const consumerTag = `warren-${randomUUID()}`;
     line.consumerTag = consumerTag;
     line.consumingSinceMs = performance.now();
+    const onMessage = (message: ConsumeMessage | null): void => {
+      if (message === null) this.#cancelled(line, consumerTag);
+      else this.#receiver.receive(line, message);
+    };
     try {
       line.widen(this.#prefetch);
       await line.channel.prefetch(this.#prefetch);
-      await line.channel.consume(this.queue, (message) => this.#received(line, consumerTag, message), { consumerTag });
+      await line.channel.consume(this.queue, onMessage, { consumerTag });
     } catch (error) {
       line.consumerTag = undefined;
       throw error;
     }
     if (line.lost || line.consumerTag !== consumerTag) return;
     if (this.#isWanted("consuming")) this.#enter({ kind: "consuming", since: this.#host.now() });
-    else this.#again = true;
+    else void this.#reconciler.kick();
   }
 
   async #openLine(): Promise<Line | undefined> {
     const model = this.#host.connection.model;
     if (model === undefined || !this.#isWanted("consuming")) return undefined;
-    const channel: Channel = await model.createChannel();
-    const line = new Line(channel, {
-      late: (delivery, verdict) => this.#redeliveries.settledLate(delivery, verdict),
-      mayRequeue: () => this.#mayRequeue(line),
-      settled: () => this.#idle.leave(),
-    });
+    const channel = await model.createChannel();
+    const line = this.#receiver.line(channel);
     ownChannel(channel, {
       onError: (error) => {
         this.#channelError = error;
@@ -256,46 +221,6 @@ export class ManagedConsumer implements Consumer {
     return this.#wanted === wanted;
   }
 
-  #received(line: Line, consumerTag: string, message: ConsumeMessage | null): void {
-    if (message === null) {
-      this.#cancelled(line, consumerTag);
-      return;
-    }
-    const known = this.#redeliveries.recognise(line, message);
-    if (known.kind === "running") return;
-    const delivery = new ReceivedDelivery(message, line);
-    line.deliver(delivery);
-    this.#idle.enter();
-    if (known.kind === "settled") {
-      this.#host.instruments.staleSettled();
-      if (known.verdict === "reject") delivery.reject();
-      else delivery.ack();
-      return;
-    }
-    this.#host.instruments.delivered();
-    try {
-      const outcome = this.#options.onMessage(delivery);
-      if (outcome instanceof Promise) outcome.catch((error: unknown) => this.#handlerFailed(delivery, error));
-    } catch (error) {
-      this.#handlerFailed(delivery, error);
-    }
-  }
-
-  #handlerFailed(delivery: ReceivedDelivery, error: unknown): void {
-    const { messageId, settled } = delivery;
-    this.#host.log.error(
-      { err: error, queue: this.queue, messageId, rejected: !settled },
-      "the message handler failed",
-    );
-    delivery.reject();
-  }
-
-  #mayRequeue(line: Line): boolean {
-    if (line.consumerTag === undefined) return true;
-    setTimeout(() => line.release(), requeueDelayMs).unref();
-    return false;
-  }
-
   /** The broker cancelled the subscription: its queue was deleted, moved, or a handler was too slow (4.3). */
   #cancelled(line: Line, consumerTag: string): void {
     if (line.consumerTag !== consumerTag) return;
@@ -306,9 +231,8 @@ export class ManagedConsumer implements Consumer {
     this.#interrupted(line, "the broker cancelled the consumer");
   }
 
-  /** The line is gone: what was settled on it is remembered, what still runs waits for its redelivery. */
   #lost(line: Line): void {
-    this.#redeliveries.keep(line.lose());
+    this.#receiver.lost(line);
     const error = this.#channelError;
     this.#channelError = undefined;
     if (this.#line !== line) return;
@@ -323,7 +247,7 @@ export class ManagedConsumer implements Consumer {
     if (performance.now() - line.consumingSinceMs > steadyMs) this.#backoff.succeeded();
     this.#host.instruments.resubscribed();
     this.#enter({ kind: "subscribing", since: this.#host.now(), error: reason });
-    this.#retryAfter(this.#backoff.nextMs());
+    this.#reconciler.kickAfter(this.#backoff.nextMs());
   }
 
   async #failed(error: unknown): Promise<void> {
@@ -335,17 +259,12 @@ export class ManagedConsumer implements Consumer {
     this.#host.log.warn({ queue: this.queue, error: reason }, missing ? "the queue is missing" : "could not subscribe");
     this.#enter({ kind: "subscribing", since: this.#host.now(), error: reason });
     if (missing) await this.#host.mendTopology();
-    this.#retryAfter(this.#backoff.nextMs());
-  }
-
-  #retryAfter(delayMs: number): void {
-    clearTimeout(this.#retryTimer);
-    this.#retryTimer = setTimeout(() => void this.#kick(), delayMs);
+    this.#reconciler.kickAfter(this.#backoff.nextMs());
   }
 
   #enter(state: ConsumerState): void {
     this.#state = state;
-    for (const look of this.#changed) look();
+    this.#waiters.wake();
   }
 }
 

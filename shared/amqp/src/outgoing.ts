@@ -1,5 +1,5 @@
 import type { Options } from "amqplib";
-import { PublishError, type PublishErrorCode } from "./errors.ts";
+import { PublishError, type PublishErrorCode, replyCode } from "./errors.ts";
 
 export interface OutgoingMessage {
   readonly exchange: string;
@@ -23,6 +23,16 @@ export interface OutgoingMessage {
   readonly deadlineMs?: number | undefined;
 }
 
+/** Why a publish failed, as `fail` takes it. */
+export type Failure = readonly [
+  code: PublishErrorCode,
+  text: string,
+  options: { readonly retryable: boolean; readonly cause?: unknown },
+];
+
+const channelErrorLimit = 3;
+const missingExchange = /no exchange '(?<exchange>[^']*)' in vhost/;
+
 /** One `publish` until it is settled: it waits, is in flight under a delivery tag, and may be sent again on another channel. */
 export class Outgoing {
   readonly message: OutgoingMessage;
@@ -33,10 +43,10 @@ export class Outgoing {
   settled = false;
   /** Written to some channel before; the next write is a republish. */
   sent = false;
-  /** The broker said once that the exchange does not exist. */
-  missedExchange = false;
+  /** The broker said once that the exchange does not exist; it is declared again before the second time. */
+  #missedExchange = false;
   /** Channels that the broker closed while this was in flight. */
-  channelErrors = 0;
+  #channelErrors = 0;
 
   constructor(
     message: OutgoingMessage,
@@ -59,12 +69,31 @@ export class Outgoing {
     };
   }
 
+  /**
+   * Why this message, and not a neighbour, is to blame for the error by which the broker closed the channel it was in flight on, so
+   * that it would take the next one down as well. `undefined`: it may go out again.
+   */
+  guilt(error: Error): Failure | undefined {
+    if (replyCode(error) === 404) {
+      if (missingExchange.exec(error.message)?.groups?.["exchange"] !== this.message.exchange) return undefined;
+      if (this.#missedExchange) {
+        return ["AMQP_UNROUTABLE", "the exchange does not exist", { retryable: true, cause: error }];
+      }
+      this.#missedExchange = true;
+      return undefined;
+    }
+    this.#channelErrors++;
+    if (this.#channelErrors < channelErrorLimit) return undefined;
+    const text = `the broker closed its channel ${this.#channelErrors} times`;
+    return ["AMQP_CHANNEL_ERROR", text, { retryable: false, cause: error }];
+  }
+
   succeed(): void {
     this.settled = true;
     this.#resolve();
   }
 
-  fail(code: PublishErrorCode, text: string, options: { readonly retryable: boolean; readonly cause?: unknown }): void {
+  fail(...[code, text, options]: Failure): void {
     this.settled = true;
     const { messageId, exchange, routingKey } = this.message;
     this.#reject(

@@ -1,14 +1,11 @@
-import type { ConfirmChannel } from "amqplib";
-import { Backoff } from "./backoff.ts";
-import { closeQuietly, ownChannel } from "./channels.ts";
 import type { Connection } from "./connection.ts";
-import { replyCode } from "./errors.ts";
 import { Fifo } from "./fifo.ts";
 import { Idle } from "./idle.ts";
 import { InFlight } from "./in-flight.ts";
 import type { AmqpLog } from "./log.ts";
 import type { AmqpInstruments } from "./metrics.ts";
-import { Outgoing, type OutgoingMessage } from "./outgoing.ts";
+import { type Failure, Outgoing, type OutgoingMessage } from "./outgoing.ts";
+import { PublishingChannel } from "./publishing-channel.ts";
 
 export interface PublisherOptions {
   /** Messages written and not yet confirmed; more wait. Default 1000. */
@@ -47,37 +44,30 @@ export interface PublisherHost {
 }
 
 const sweepMs = 50;
-const channelErrorLimit = 3;
-const missingExchange = /no exchange '(?<exchange>[^']*)' in vhost/;
 
 /** Publishes over one confirm channel at a time; a lost one is replaced, and what it had not confirmed is written again. */
 export class ConfirmedPublisher implements Publisher {
   readonly #host: PublisherHost;
   readonly #options: Required<PublisherOptions>;
-  readonly #backoff: Backoff;
   readonly #waiting = new Fifo<Outgoing>();
   readonly #inFlight = new InFlight();
   readonly #idle = new Idle();
-  readonly #unsubscribe: () => void;
-  #channel: ConfirmChannel | undefined;
-  #channelError: Error | undefined;
-  #opening = false;
+  readonly #channel: PublishingChannel;
   #reportedInFlight = 0;
   #earliestDeadlineMs = Number.POSITIVE_INFINITY;
   #sweeper: NodeJS.Timeout | undefined;
-  #reopenTimer: NodeJS.Timeout | undefined;
   #phase: "open" | "quiet" | "closed" = "open";
 
   constructor(host: PublisherHost, options: Required<PublisherOptions>) {
     this.#host = host;
     this.#options = options;
-    this.#backoff = new Backoff({ firstMs: 100, capMs: 5_000, random: host.random });
-    this.#unsubscribe = host.connection.onChange((state) => {
-      if (state.kind !== "connected") return;
-      if (this.#channel === undefined) this.#reopenAfter(0);
-      else this.#pump();
+    this.#channel = new PublishingChannel({
+      ...host,
+      onWritable: () => this.#pump(),
+      onConfirm: (deliveryTag, multiple, accepted) => this.#confirmed(deliveryTag, multiple, accepted),
+      onReturn: (message) => this.#inFlight.returned(message),
+      onLost: (error) => this.#lost(error),
     });
-    if (host.connection.model !== undefined) this.#reopenAfter(0);
   }
 
   get unsettled(): number {
@@ -113,20 +103,17 @@ export class ConfirmedPublisher implements Publisher {
   async [Symbol.asyncDispose](): Promise<void> {
     if (this.#phase === "closed") return;
     this.#phase = "closed";
-    this.#unsubscribe();
-    clearTimeout(this.#reopenTimer);
-    const channel = this.#channel;
-    this.#channel = undefined;
+    const channelClosed = this.#channel.close();
     for (const outgoing of this.#inFlight.clear()) this.#close(outgoing);
     for (let next = this.#waiting.shift(); next !== undefined; next = this.#waiting.shift()) this.#close(next);
     this.#sweep();
     this.#host.onDisposed(this);
-    if (channel !== undefined) await closeQuietly(channel);
+    await channelClosed;
   }
 
   #mayWrite(): boolean {
     return (
-      this.#channel !== undefined &&
+      this.#channel.current !== undefined &&
       this.#inFlight.size < this.#options.maxInFlight &&
       (this.#inFlight.bytes < this.#options.maxInFlightBytes || this.#inFlight.size === 0) &&
       this.#host.connection.state.kind === "connected"
@@ -144,7 +131,7 @@ export class ConfirmedPublisher implements Publisher {
   #write(outgoing: Outgoing): boolean {
     const { exchange, routingKey, body } = outgoing.message;
     try {
-      this.#channel?.publish(exchange, routingKey, body, outgoing.options);
+      this.#channel.current?.publish(exchange, routingKey, body, outgoing.options);
     } catch (error) {
       if (error instanceof Error && error.name === "IllegalOperationError") return false;
       const text = error instanceof Error ? error.message : String(error);
@@ -162,7 +149,6 @@ export class ConfirmedPublisher implements Publisher {
       this.#conclude(outgoing, accepted, returned);
     });
     if (accepted) this.#host.instruments.confirmed(count);
-    this.#backoff.succeeded();
     this.#pump();
     this.#reportInFlight();
   }
@@ -180,89 +166,16 @@ export class ConfirmedPublisher implements Publisher {
     }
   }
 
-  #reopenAfter(delayMs: number): void {
-    clearTimeout(this.#reopenTimer);
-    this.#reopenTimer = setTimeout(() => void this.#open(), delayMs);
-  }
-
-  /** Opens a channel on the present connection. Never rejects: a failure is tried again, unless the connection is gone. */
-  async #open(): Promise<void> {
-    const { connection, log } = this.#host;
-    const model = connection.model;
-    if (model === undefined || this.#opening || this.#channel !== undefined || this.#phase === "closed") return;
-    this.#opening = true;
-    try {
-      const channel = await model.createConfirmChannel();
-      ownChannel(channel, {
-        onError: (error) => this.#channelFailed(channel, error),
-        onClose: () => this.#lost(channel),
-      });
-      if (this.#isClosed() || connection.model !== model) {
-        await closeQuietly(channel);
-        return;
-      }
-      channel.on("return", (message) => this.#inFlight.returned(message));
-      channel.on("ack", ({ deliveryTag, multiple }) => this.#confirmed(deliveryTag, multiple, true));
-      channel.on("nack", ({ deliveryTag, multiple }) => this.#confirmed(deliveryTag, multiple, false));
-      this.#channel = channel;
-      this.#pump();
-    } catch (error) {
-      log.warn({ err: error }, "could not open a channel for publishing");
-    } finally {
-      this.#opening = false;
-    }
-    // The connection may have been replaced while the channel was being opened.
-    if (this.#channel === undefined && !this.#isClosed() && connection.model !== undefined) {
-      this.#reopenAfter(this.#backoff.nextMs());
-    }
-  }
-
-  /** Read through a method: the phase may change during an `await`. */
-  #isClosed(): boolean {
-    return this.#phase === "closed";
-  }
-
-  #channelFailed(channel: ConfirmChannel, error: Error): void {
-    if (this.#channel !== channel) return;
-    this.#channelError = error;
-    this.#host.log.warn({ err: error }, "the broker closed the publishing channel; it is rebuilt");
-  }
-
   /** The channel is gone: what it had not confirmed goes back to the head of the line, in order. */
-  #lost(channel: ConfirmChannel): void {
-    if (this.#channel !== channel) return;
-    const error = this.#channelError;
-    this.#channel = undefined;
-    this.#channelError = undefined;
+  #lost(error: Error | undefined): void {
     const again: Outgoing[] = [];
     for (const outgoing of this.#inFlight.clear()) {
-      if (!outgoing.settled && !this.#isGuilty(outgoing, error)) again.push(outgoing);
+      const guilt = error === undefined || outgoing.settled ? undefined : outgoing.guilt(error);
+      if (guilt !== undefined) this.#fail(outgoing, ...guilt);
+      else if (!outgoing.settled) again.push(outgoing);
     }
     this.#waiting.prepend(again);
     this.#reportInFlight();
-    if (error === undefined) this.#reopenAfter(0);
-    else if (replyCode(error) === 404)
-      void this.#host.mendTopology().then(() => this.#reopenAfter(this.#backoff.nextMs()));
-    else this.#reopenAfter(this.#backoff.nextMs());
-  }
-
-  /** Whether this message is why the broker closes the channel: it would take the next one down as well. Fails it if so. */
-  #isGuilty(outgoing: Outgoing, error: Error | undefined): boolean {
-    if (error === undefined) return false;
-    if (replyCode(error) === 404) {
-      if (missingExchange.exec(error.message)?.groups?.["exchange"] !== outgoing.message.exchange) return false;
-      if (!outgoing.missedExchange) {
-        outgoing.missedExchange = true;
-        return false;
-      }
-      this.#fail(outgoing, "AMQP_UNROUTABLE", "the exchange does not exist", { retryable: true, cause: error });
-      return true;
-    }
-    outgoing.channelErrors++;
-    if (outgoing.channelErrors < channelErrorLimit) return false;
-    const text = `the broker closed its channel ${outgoing.channelErrors} times`;
-    this.#fail(outgoing, "AMQP_CHANNEL_ERROR", text, { retryable: false, cause: error });
-    return true;
   }
 
   /** Fails what is over its deadline. One timer for all; it rests while nothing is due. */
@@ -300,7 +213,7 @@ export class ConfirmedPublisher implements Publisher {
     if (!outgoing.settled) this.#fail(outgoing, "AMQP_CLOSED", "the publisher was closed", { retryable: false });
   }
 
-  #fail(outgoing: Outgoing, ...reason: Parameters<Outgoing["fail"]>): void {
+  #fail(outgoing: Outgoing, ...reason: Failure): void {
     this.#host.instruments.failed(reason[0]);
     outgoing.fail(...reason);
     this.#idle.leave();

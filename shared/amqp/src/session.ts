@@ -10,6 +10,7 @@ import { type ResolvedSessionOptions, resolvePublisherOptions, resolveSessionOpt
 import { ConfirmedPublisher, type Publisher, type PublisherOptions } from "./publisher.ts";
 import type { Topology } from "./topology.ts";
 import { TopologyKeeper, type TopologyState } from "./topology-keeper.ts";
+import { Waiters } from "./waiters.ts";
 
 export interface SessionOptions {
   /** `amqp://` or `amqps://`; several brokers of one cluster are tried in turn. */
@@ -88,6 +89,7 @@ class Session implements AmqpSession {
   readonly #consume: Connection;
   readonly #topology: TopologyKeeper;
   readonly #listeners = new Set<(state: SessionState) => void>();
+  readonly #waiters = new Waiters();
   readonly #held = new Set<AsyncDisposable>();
   #closing: Promise<void> | undefined;
 
@@ -194,20 +196,11 @@ class Session implements AmqpSession {
   }
 
   connected({ signal }: { readonly signal?: AbortSignal } = {}): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const look = (): void => {
-        const standing = this.#publish.model !== undefined && this.#consume.model !== undefined;
-        if (!standing && this.#closing === undefined && signal?.aborted !== true) return;
-        this.#listeners.delete(look);
-        signal?.removeEventListener("abort", look);
-        if (standing) resolve();
-        else if (signal?.aborted === true) reject(signal.reason);
-        else reject(closedError());
-      };
-      this.#listeners.add(look);
-      signal?.addEventListener("abort", look);
-      look();
-    });
+    return this.#waiters.until(() => {
+      const standing = this.#publish.model !== undefined && this.#consume.model !== undefined;
+      if (!standing) this.#refuseClosed();
+      return standing;
+    }, signal);
   }
 
   async withChannel<T>(use: (channel: Channel) => Promise<T>): Promise<T> {
@@ -249,6 +242,7 @@ class Session implements AmqpSession {
   }
 
   #changed(): void {
+    this.#waiters.wake();
     if (this.#listeners.size === 0) return;
     const state = this.state();
     for (const listener of this.#listeners) listener(state);

@@ -1,3 +1,4 @@
+import { setImmediate } from "node:timers/promises";
 import { expect, test } from "vitest";
 import { Backoff } from "../src/backoff.ts";
 import { parseDifference } from "../src/declare.ts";
@@ -5,6 +6,7 @@ import { Fifo } from "../src/fifo.ts";
 import { Idle } from "../src/idle.ts";
 import { deadQueue, jobQueue, queueOf } from "../src/names.ts";
 import { withoutDeath } from "../src/outgoing.ts";
+import { Reconciler } from "../src/reconciler.ts";
 import { SettledMemory } from "../src/settled-memory.ts";
 import { jobsTopology, mergeTopologies } from "../src/topology.ts";
 
@@ -119,4 +121,36 @@ test("queue names go there and back, and only ours do", () => {
   expect(queueOf(deadQueue("reports"))).toBe("reports");
   expect(queueOf("somebody.elses")).toBeUndefined();
   expect(() => jobQueue("a.b")).toThrow(RangeError);
+});
+
+test("a kick is followed by a step, however close behind the last step it comes", async () => {
+  for (let turns = 0; turns < 12; turns++) {
+    let steps = 0;
+    const reconciler = new Reconciler({ step: async () => void steps++, failed: async () => undefined });
+    void reconciler.kick();
+    for (let turn = 0; turn < turns; turn++) await Promise.resolve();
+    const before = steps;
+    await reconciler.kick();
+    expect({ turns, steps }).toEqual({ turns, steps: before + 1 });
+  }
+});
+
+test("steps never overlap, a failed one is told, and a later kick takes the place of one that was to come", async () => {
+  const seen: unknown[] = [];
+  let going = 0;
+  const reconciler = new Reconciler({
+    step: async () => {
+      expect(going++).toBe(0);
+      await setImmediate();
+      going--;
+      seen.push("step");
+      if (seen.length === 1) throw new Error("refused");
+    },
+    failed: async (error) => void seen.push(error),
+  });
+  reconciler.kickAfter(2 ** 30);
+  const first = reconciler.kick();
+  await Promise.resolve();
+  await Promise.all([first, reconciler.kick(), reconciler.kick()]);
+  expect(seen).toEqual(["step", new Error("refused"), "step"]);
 });
