@@ -77,11 +77,11 @@ function api(): FastifyInstance {
 }
 
 async function call(method: "GET" | "POST" | "PUT" | "DELETE", url: string, payload?: object | string) {
-  const type = typeof payload === "string" ? { "content-type": "application/json" } : {};
+  const type = payload instanceof Buffer ? "text/csv" : "application/json";
   const answer = await api().inject({
     method,
     url,
-    headers: { authorization: `Bearer ${key}`, ...type },
+    headers: { authorization: `Bearer ${key}`, ...(payload === undefined ? {} : { "content-type": type }) },
     ...(payload === undefined ? {} : { payload }),
   });
   return { status: answer.statusCode, headers: answer.headers, body: answer.body === "" ? undefined : answer.json() };
@@ -146,6 +146,14 @@ describe("calls", () => {
     ["a body that would poison", "POST", "/api/v1/things", '{"__proto__":{}}', 400, "HTTP_BAD_REQUEST"],
     ["a body too large", "POST", "/api/v1/things", `"${"x".repeat(1_048_576)}"`, 413, "API_BODY_TOO_LARGE"],
     ["a wrong path parameter", "DELETE", "/api/v1/things/BOX", undefined, 400, "API_REQUEST_INVALID"],
+    [
+      "a body that is no JSON by its type",
+      "POST",
+      "/api/v1/things",
+      Buffer.from("a"),
+      415,
+      "API_CONTENT_TYPE_UNSUPPORTED",
+    ],
     ["a path that is not there", "GET", "/api/v1/thing", undefined, 404, "HTTP_NOT_FOUND"],
     ["a method that is not there", "PUT", "/api/v1/things", undefined, 405, "API_METHOD_NOT_ALLOWED"],
     ["an error that the route declares", "POST", "/api/v1/things", { name: "taken" }, 409, "WEBHOOK_SOURCE_UNKNOWN"],
@@ -179,10 +187,13 @@ test("the description has each route with its schemas, answers and errors, and n
   expect(create.responses["201"].content["application/json"].schema).toEqual({ $ref: "#/components/schemas/Thing" });
   expect(document.components.schemas.Thing.required).toEqual(["name", "size"]);
   expect(document.components.schemas.ThingInput.required).toEqual(["name"]);
-  for (const status of ["201", "400", "401", "409", "413", "500", "503"]) {
+  for (const status of ["201", "400", "401", "409", "413", "415", "500", "503"]) {
     expect(create.responses).toHaveProperty(status);
   }
-  expect(create.responses["409"].content["application/problem+json"].schema.$ref).toBe("#/components/schemas/Problem");
+  expect(create.responses["409"].content["application/problem+json"].schema.allOf).toEqual([
+    { $ref: "#/components/schemas/Problem" },
+    { type: "object", properties: { code: { type: "string", enum: ["WEBHOOK_SOURCE_UNKNOWN"] } } },
+  ]);
   const [limit] = document.paths["/api/v1/things"].get.parameters;
   expect(limit).toMatchObject({ name: "limit", in: "query", required: false, schema: { default: 50, maximum: 200 } });
   expect(document.paths["/api/v1/things/{name}"].delete.parameters[0]).toMatchObject({ in: "path", required: true });

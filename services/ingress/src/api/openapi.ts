@@ -15,8 +15,11 @@ type Json = { readonly [key: string]: unknown };
 /** Errors that every call may have. */
 const commonErrors: Readonly<Partial<Record<ErrorCode, number>>> = {
   API_REQUEST_INVALID: 400,
+  HTTP_BAD_REQUEST: 400,
+  LEDGER_DATA_INVALID: 400,
   API_KEY_INVALID: 401,
   API_BODY_TOO_LARGE: 413,
+  API_CONTENT_TYPE_UNSUPPORTED: 415,
   INTERNAL: 500,
   LEDGER_UNAVAILABLE: 503,
 };
@@ -48,6 +51,7 @@ export function openApiOf(routes: readonly ApiRoute[], version: string): Json {
       responses: { ...answersOf(route, components), ...problemsOf(route, problemSchema) },
     };
   }
+  paths[descriptionPath] = { get: describeItself() };
   paths["/webhooks/{source}"] = webhooksPath(components, problemSchema);
   return {
     openapi: "3.1.0",
@@ -59,7 +63,7 @@ export function openApiOf(routes: readonly ApiRoute[], version: string): Json {
     },
     servers: [{ url: "/" }],
     security: [{ key: [] }],
-    tags: [...new Set([...routes.map(({ tag }) => tag), webhooksTag])].map((name) => ({ name })),
+    tags: [...new Set([...routes.map(({ tag }) => tag), descriptionTag, webhooksTag])].map((name) => ({ name })),
     paths,
     components: {
       securitySchemes: { key: { type: "http", scheme: "bearer", description: "one of WARREN_API_KEYS" } },
@@ -146,6 +150,20 @@ function problemsOf({ errors }: ApiRoute, schema: Json): Json {
   return problemsAt({ ...commonErrors, ...errors }, schema);
 }
 
+/** Where the description is served, to everybody. */
+export const descriptionPath = "/api/v1/openapi.json";
+const descriptionTag = "description";
+
+function describeItself(): Json {
+  return {
+    operationId: "getDescription",
+    tags: [descriptionTag],
+    summary: "This document",
+    security: [],
+    responses: { 200: { description: "OpenAPI 3.1", content: { "application/json": { schema: { type: "object" } } } } },
+  };
+}
+
 const webhooksTag = "webhooks";
 
 /** What providers call: the other port of the ingress, without our key. Which method, type and answer, is the provider's business. */
@@ -186,8 +204,13 @@ function problemsAt(errors: Readonly<Partial<Record<ErrorCode, number>>>, schema
       status,
       {
         description: codes.map((code) => `\`${code}\`: ${errorCatalogue[code].meaning}`).join("\n\n"),
-        content: { [problemContentType]: { schema } },
+        content: { [problemContentType]: { schema: status === 503 ? schema : withCode(schema, codes) } },
       },
     ]),
   );
+}
+
+/** A problem with one of these codes. Not of 503: whatever may be tried again is answered so. */
+function withCode(schema: Json, codes: readonly ErrorCode[]): Json {
+  return { allOf: [schema, { type: "object", properties: { code: { type: "string", enum: codes } } }] };
 }

@@ -4,7 +4,7 @@ import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply, ty
 import { correlationOf } from "../http/correlation.ts";
 import { type ProblemOptions, sendProblem } from "../http/problem.ts";
 import { keyCheck } from "./keys.ts";
-import { openApiOf } from "./openapi.ts";
+import { descriptionPath, openApiOf } from "./openapi.ts";
 import type { ApiRoute, Caller, Method } from "./route.ts";
 
 export interface ApiOptions {
@@ -16,7 +16,6 @@ export interface ApiOptions {
 }
 
 const prefix = "/api/v1";
-const descriptionPath = `${prefix}/openapi.json`;
 const maxBodyBytes = 1_048_576;
 const methods: readonly Method[] = ["get", "post", "put", "patch", "delete"];
 
@@ -132,6 +131,8 @@ function failed(
     }
   } else if (error.statusCode === 413) {
     return problemTo(request, reply, 413, "API_BODY_TOO_LARGE", { detail: `at most ${maxBodyBytes} bytes` });
+  } else if (error.statusCode === 415) {
+    return problemTo(request, reply, 415, "API_CONTENT_TYPE_UNSUPPORTED");
   } else if (error.statusCode !== undefined && error.statusCode < 500) {
     return problemTo(request, reply, error.statusCode, "HTTP_BAD_REQUEST", { detail: error.message });
   }

@@ -10,6 +10,10 @@ export const apiCodes = {
     meaning: "The path, query or body of the call is not what the management API takes.",
     fix: "The answer's `errors` name each place and what was expected there; /api/v1/openapi.json describes it all.",
   },
+  API_CONTENT_TYPE_UNSUPPORTED: {
+    meaning: "The body of the call is of a media type that the management API does not read.",
+    fix: "Send JSON with `Content-Type: application/json`, or no body where the call takes none.",
+  },
   API_CURSOR_INVALID: {
     meaning: "The cursor is not one that this list has given.",
     fix: "Pass `nextCursor` of the page before as it is, or start again without a cursor.",
