@@ -16,6 +16,7 @@ import {
   type ListFlags,
 } from "./control.ts";
 import type { ExitCode } from "./exit.ts";
+import { instant, positive } from "./flags.ts";
 import type { LedgerCommand } from "./ledger.ts";
 
 /** Adds what people do to jobs: to `job`, and as `dead` and `bulk`. `context` is asked when a command runs. */
@@ -138,24 +139,12 @@ function withFilter(command: Command): Command {
 
 const byOption = (): Option => new Option("--by <who>", "who does it").default(userInfo().username);
 
-function positive(text: string): number {
-  const number = Number(text);
-  if (Number.isFinite(number) && number > 0) return number;
-  throw new InvalidArgumentError("Expected a number above 0.");
-}
-
 function states(text: string): readonly JobState[] {
   return text.split(",").map((name) => {
     const state = stateNames.find((known) => known === name.trim());
     if (state === undefined) throw new InvalidArgumentError(`Allowed states are ${stateNames.join(", ")}.`);
     return state;
   });
-}
-
-function instant(text: string): Date {
-  const at = new Date(text);
-  if (Number.isNaN(at.getTime())) throw new InvalidArgumentError("Expected a time such as 2026-01-31T12:00:00Z.");
-  return at;
 }
 
 function attribute(text: string, before: Readonly<Record<string, string>> = {}): Readonly<Record<string, string>> {

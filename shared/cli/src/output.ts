@@ -28,6 +28,19 @@ export function printRows(output: Output, columns: readonly string[], rows: read
   output.write(`${table.toString()}\n`);
 }
 
+type Field = {
+  readonly field: string;
+  readonly value: string;
+};
+
+/** Writes what is known of one thing, a line a member; those that are null are left out. */
+export function printFields(output: Output, value: object, more: readonly Field[] = []): void {
+  const fields = Object.entries(value).flatMap(([field, one]: [string, unknown]) =>
+    one === null ? [] : [{ field, value: typeof one === "string" ? one : JSON.stringify(one) }],
+  );
+  printRows(output, ["field", "value"], [...fields, ...more]);
+}
+
 export function printJson(output: Output, value: unknown): void {
   output.write(`${JSON.stringify(value, undefined, 2)}\n`);
 }

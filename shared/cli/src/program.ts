@@ -1,8 +1,10 @@
 import type { Environment } from "@warren/service";
-import { Command, CommanderError, InvalidArgumentError, Option } from "commander";
+import { Command, CommanderError, Option } from "commander";
 import { addControlCommands } from "./control-commands.ts";
+import { addEndpointCommands } from "./endpoint-commands.ts";
 import { type DeadEventsOptions, type EventsReplayOptions, eventsDead, eventsReplay } from "./events.ts";
 import { describeFailure, type ExitCode, exitCodes } from "./exit.ts";
+import { names, positive } from "./flags.ts";
 import { addFlowCommands } from "./flow-commands.ts";
 import { jobShow, migrateStatus, migrateUp } from "./ledger.ts";
 import { type LimitFlags, limitsClear, limitsList, limitsPause, limitsSet, type PauseFlags } from "./limits.ts";
@@ -128,6 +130,7 @@ function describeProgram(line: CommandLine, finish: (code: ExitCode) => void): C
   addControlCommands(program, job, () => ({ environment, output: output() }), finish);
   addScheduleCommands(program, () => ({ environment, output: output() }), finish);
   addSourceCommands(program, () => ({ environment, output: output() }), finish);
+  addEndpointCommands(program, () => ({ environment, output: output() }), finish);
   addWebhookCommands(program, () => ({ environment, output: output() }), finish);
   addFlowCommands(program, { environment, output, finish });
 
@@ -145,22 +148,9 @@ function describeProgram(line: CommandLine, finish: (code: ExitCode) => void): C
   return program;
 }
 
-function positive(text: string): number {
-  const number = Number(text);
-  if (Number.isFinite(number) && number > 0) return number;
-  throw new InvalidArgumentError("expected a number above 0");
-}
-
 function queuesOption(): Option {
   const described = "comma-separated; default: the queues that the ledger knows of";
   return new Option("-q, --queues <names>", described).argParser(names);
-}
-
-function names(text: string): readonly string[] {
-  return text
-    .split(",")
-    .map((name) => name.trim())
-    .filter((name) => name !== "");
 }
 
 /** What every command of limits needs. */

@@ -1,5 +1,6 @@
-import { type Command, InvalidArgumentError } from "commander";
+import type { Command } from "commander";
 import type { ExitCode } from "./exit.ts";
+import { seconds } from "./flags.ts";
 import {
   type CreateOptions,
   type SourceCommand,
@@ -56,7 +57,7 @@ export function addSourceCommands(
     .command("rotate")
     .argument("<name>")
     .option(...secretFile)
-    .option("--overlap <seconds>", "how long the secrets before it stay good; 0: they leaked", secondsOf, daySeconds)
+    .option("--overlap <seconds>", "how long the secrets before it stay good; 0: they leaked", seconds, daySeconds)
     .description("a new secret; without a file one is made, where the provider lets you choose it, and shown once")
     .action(async (name: string, options: { secretFile?: string; overlap: number }) =>
       finish(await sourceRotate({ ...context(), name, ...options })),
@@ -77,10 +78,4 @@ export function addSourceCommands(
       finish(await sourceTest({ ...context(), name, ...options })),
     );
   onOne("delete", "with its secrets; exit code 4 if it is unknown", sourceDelete);
-}
-
-function secondsOf(text: string): number {
-  const seconds = Number(text);
-  if (Number.isInteger(seconds) && seconds >= 0) return seconds;
-  throw new InvalidArgumentError("expected whole seconds");
 }

@@ -1,16 +1,9 @@
-import { readFileSync } from "node:fs";
-import {
-  pageOf,
-  type SourceView,
-  sourceTestResult,
-  sourceView,
-  sourceWithSecret,
-  WarrenError,
-} from "@warren/contracts";
+import { pageOf, type SourceView, sourceTestResult, sourceView, sourceWithSecret } from "@warren/contracts";
 import type { Environment } from "@warren/service";
 import { apiClient } from "./api.ts";
 import { type ExitCode, exitCodes } from "./exit.ts";
-import { type Output, printJson, printRows, say } from "./output.ts";
+import { jsonOf, textOf } from "./flags.ts";
+import { type Output, printFields, printJson, printRows, say } from "./output.ts";
 
 export interface SourceCommand {
   readonly environment: Environment;
@@ -73,7 +66,7 @@ export async function sourceCreate({
     provider,
     enabled: !disabled,
     ...(options === undefined ? {} : { options: jsonOf("--options", options) }),
-    ...(secretFile === undefined ? {} : { secrets: [{ value: secretOf(secretFile) }] }),
+    ...(secretFile === undefined ? {} : { secrets: [{ value: textOf("--secret-file", secretFile) }] }),
   };
   return printMade(output, await apiClient(environment)("POST", "/sources", body));
 }
@@ -104,7 +97,7 @@ export async function sourceRotate({
 }: Named & { readonly secretFile?: string; readonly overlap: number }): Promise<ExitCode> {
   const body = {
     overlapSeconds: overlap,
-    ...(secretFile === undefined ? {} : { value: secretOf(secretFile) }),
+    ...(secretFile === undefined ? {} : { value: textOf("--secret-file", secretFile) }),
   };
   return printMade(output, await apiClient(environment)("POST", `${pathOf(name)}/secrets`, body));
 }
@@ -153,29 +146,6 @@ function printMade(output: Output, answer: unknown): ExitCode {
 
 function printSource(output: Output, source: SourceView): ExitCode {
   if (output.format === "json") printJson(output, source);
-  else {
-    const rows = Object.entries(source).map(([field, value]) => ({
-      field,
-      value: typeof value === "string" ? value : JSON.stringify(value),
-    }));
-    printRows(output, ["field", "value"], rows);
-  }
+  else printFields(output, source);
   return exitCodes.ok;
-}
-
-/** Never from an argument: those are seen in the list of processes and kept in the shell's history. `-` is standard input. */
-function secretOf(file: string): string {
-  try {
-    return readFileSync(file === "-" ? 0 : file, "utf8").trim();
-  } catch (cause) {
-    throw new WarrenError("CONFIG_INVALID", `--secret-file ${file} cannot be read`, { cause });
-  }
-}
-
-function jsonOf(option: string, text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    throw new WarrenError("CONFIG_INVALID", `${option} is not valid JSON`, { cause });
-  }
 }

@@ -1,6 +1,7 @@
 import { userInfo } from "node:os";
-import { type Command, InvalidArgumentError, Option } from "commander";
+import { type Command, Option } from "commander";
 import type { ExitCode } from "./exit.ts";
+import { instant, positive } from "./flags.ts";
 import {
   eventList,
   eventReplay,
@@ -113,15 +114,3 @@ const modeOption = (): Option =>
   new Option("--mode <mode>", "what the event lacks, or everything anew")
     .choices(["missing", "new"])
     .default("missing");
-
-function positive(text: string): number {
-  const number = Number(text);
-  if (Number.isFinite(number) && number > 0) return number;
-  throw new InvalidArgumentError("Expected a number above 0.");
-}
-
-function instant(text: string): Date {
-  const at = new Date(text);
-  if (Number.isNaN(at.getTime())) throw new InvalidArgumentError("Expected a time such as 2026-01-31T12:00:00Z.");
-  return at;
-}

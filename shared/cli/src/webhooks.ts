@@ -12,7 +12,7 @@ import type { Environment } from "@warren/service";
 import type { z } from "zod";
 import { apiClient } from "./api.ts";
 import { type ExitCode, exitCodes } from "./exit.ts";
-import { type Output, printJson, printRows, say } from "./output.ts";
+import { type Output, printFields, printJson, printRows, say } from "./output.ts";
 
 export interface WebhookCommand {
   readonly environment: Environment;
@@ -108,15 +108,10 @@ export async function requestShow({
   if (output.format === "json") printJson(output, request);
   else {
     const { headers, body, ...rest } = request;
-    printRows(
-      output,
-      ["field", "value"],
-      [
-        ...fields(rest),
-        ...headers.map(({ name, value }) => ({ field: `header ${name}`, value })),
-        { field: "body", value: body === null ? "not kept" : (body.text ?? body.base64 ?? "above 4 MiB") },
-      ],
-    );
+    printFields(output, rest, [
+      ...headers.map(({ name, value }) => ({ field: `header ${name}`, value })),
+      { field: "body", value: body === null ? "not kept" : (body.text ?? body.base64 ?? "above 4 MiB") },
+    ]);
   }
   return exitCodes.ok;
 }
@@ -124,14 +119,8 @@ export async function requestShow({
 export async function eventShow({ environment, output, id }: OnOne): Promise<ExitCode> {
   const event = webhookEventDetail.parse(await apiClient(environment)("GET", `/events/${encodeURIComponent(id)}`));
   if (output.format === "json") printJson(output, event);
-  else printRows(output, ["field", "value"], fields(event));
+  else printFields(output, event);
   return exitCodes.ok;
-}
-
-function fields(value: object): readonly { readonly field: string; readonly value: string }[] {
-  return Object.entries(value).flatMap(([field, one]: [string, unknown]) =>
-    one === null ? [] : [{ field, value: typeof one === "string" ? one : JSON.stringify(one) }],
-  );
 }
 
 export interface RunFlags {

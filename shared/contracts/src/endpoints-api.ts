@@ -167,11 +167,15 @@ export const endpointTest = z.strictObject({
   payload: z.unknown().optional().describe("any JSON; default: { test: true }"),
 });
 
+export const endpointTestAnswer = z.object({ deliveryId: z.uuid() });
+
 /** The body of POST /endpoints/{id}/retry. */
 export const endpointRetry = z.strictObject({
   since: z.iso.datetime().describe("deliveries made at this moment or later"),
   limit: z.int().min(1).max(10_000).default(1_000).describe("how many at most, the newest first"),
 });
+
+export const endpointRetryAnswer = z.object({ retried: z.int() });
 
 /** The body of POST /outbound-events. */
 export const newOutboundEvent = z.strictObject({

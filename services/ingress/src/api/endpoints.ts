@@ -1,8 +1,10 @@
 import {
   endpointChange,
   endpointRetry,
+  endpointRetryAnswer,
   endpointRotation,
   endpointTest,
+  endpointTestAnswer,
   endpointView,
   endpointWithSecret,
   newEndpoint,
@@ -159,7 +161,7 @@ export function endpointRoutes({ endpoints, deliveries, outbound, newId }: Outbo
       summary: "Sends an event to one endpoint, whether it wants the type or not",
       params: one,
       body: endpointTest,
-      answers: { 202: json(z.object({ deliveryId: z.uuid() }), "under way: GET /deliveries/{deliveryId}/attempts") },
+      answers: { 202: json(endpointTestAnswer, "under way: GET /deliveries/{deliveryId}/attempts") },
       errors: { ...unknown, ENDPOINT_DISABLED: 409, JOB_PAYLOAD_TOO_LARGE: 413, JOB_PAYLOAD_UNSERIALISABLE: 422 },
       handle: async ({ params: { id }, body: { eventType, payload = { test: true } }, caller }) => {
         const endpoint = await endpoints.get(id);
@@ -179,7 +181,7 @@ export function endpointRoutes({ endpoints, deliveries, outbound, newId }: Outbo
       summary: "Sends again what failed at an endpoint since a moment",
       params: one,
       body: endpointRetry,
-      answers: { 202: json(z.object({ retried: z.int() }), "how many are under way") },
+      answers: { 202: json(endpointRetryAnswer, "how many are under way") },
       errors: { ...unknown, ENDPOINT_DISABLED: 409 },
       handle: async ({ params: { id }, body: { since, limit } }) => {
         const endpoint = await endpoints.get(id);
