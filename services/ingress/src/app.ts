@@ -45,7 +45,7 @@ export interface IngressOptions {
   /** How long the store may keep a sender waiting. Default 10 s. */
   readonly storeDeadlineMs?: number;
   readonly now?: () => number;
-  /** Keys of the management API. None: there is no API. */
+  /** Entries of WARREN_API_KEYS. None: there is no API. */
   readonly apiKeys?: readonly string[];
   /** Rules in code. Default: those of `routing/routes.ts`. */
   readonly rules?: readonly CodeRule[];

@@ -1,4 +1,4 @@
-import { emailAddress } from "@warren/contracts";
+import { apiScopes, emailAddress, parseApiKey } from "@warren/contracts";
 import { payloadSettings } from "@warren/jobs";
 import { z } from "zod";
 import { addressList } from "./address/address-list.ts";
@@ -15,8 +15,6 @@ function areAddresses(entries: readonly string[]): boolean {
   }
 }
 
-const minKeyLength = 24;
-
 function listed(text: string): string[] {
   return text
     .split(/[,\n]/)
@@ -31,9 +29,11 @@ export const ingressConfig = z.object({
     .string()
     .default("")
     .transform(listed)
-    .refine((keys) => keys.every((key) => key.length >= minKeyLength && /^[\x21-\x7e]+$/.test(key)))
+    .refine((entries) => entries.every((entry) => parseApiKey(entry) !== undefined))
+    .refine((entries) => new Set(entries.map((entry) => parseApiKey(entry)?.key)).size === entries.length)
     .describe(
-      `bearer keys of the management API with commas between, each of at least ${minKeyLength} printable characters (openssl rand -hex 24)`,
+      "keys of the management API with commas between, no two the same: each a key of at least 24 printable characters without a colon (openssl rand -hex 24), " +
+        `or name:scopes:key with + between the scopes: *, *.read, *.write, ${apiScopes.join(", ")}`,
     ),
   WARREN_API_PORT: z.coerce
     .number()

@@ -1,4 +1,4 @@
-import { pageOf, pageQuery, problem, WarrenError } from "@warren/contracts";
+import { apiScopes, opens, pageOf, pageQuery, problem, WarrenError } from "@warren/contracts";
 import { createLogger } from "@warren/observability";
 import type { FastifyInstance } from "fastify";
 import { afterEach, describe, expect, test } from "vitest";
@@ -11,6 +11,8 @@ import { createApi } from "../src/api/server.ts";
 import { ingressConfig } from "../src/config.ts";
 
 const key = "0123456789abcdef0123456789";
+const dashboard = "dashboard-0123456789abcdef";
+const ci = "ci-0123456789abcdef012345";
 const thing = z.object({ name: z.string(), size: z.int().default(1) }).meta({ id: "Thing" });
 const named = z.strictObject({ name: z.string().regex(/^[a-z]+$/, "expected small letters") });
 
@@ -19,6 +21,7 @@ const routes = [
     method: "get",
     path: "/things",
     id: "listThings",
+    scope: "sources.read",
     tag: "things",
     summary: "All things",
     query: pageQuery,
@@ -33,6 +36,7 @@ const routes = [
     method: "post",
     path: "/things",
     id: "createThing",
+    scope: "sources.write",
     tag: "things",
     summary: "A new thing",
     body: thing,
@@ -51,6 +55,7 @@ const routes = [
     method: "delete",
     path: "/things/{name}",
     id: "deleteThing",
+    scope: "sources.write",
     tag: "things",
     summary: "Gone",
     params: named,
@@ -68,7 +73,7 @@ afterEach(async () => {
 
 function api(): FastifyInstance {
   app ??= createApi({
-    keys: ["another-key-of-enough-length", key],
+    keys: ["another-key-of-enough-length", key, `dashboard:*.read:${dashboard}`, `ci:rules.write:${ci}`],
     routes,
     newId: () => "id-1",
     log: createLogger({ service: "api-test", level: "info", destination: { write: (line) => lines.push(line) } }),
@@ -87,12 +92,16 @@ async function call(method: "GET" | "POST" | "PUT" | "DELETE", url: string, payl
   return { status: answer.statusCode, headers: answer.headers, body: answer.body === "" ? undefined : answer.json() };
 }
 
+const as = (token: string, method: "GET" | "POST" | "PUT", url: string) =>
+  api().inject({ method, url, headers: { authorization: `Bearer ${token}` } });
+
 const parse = (keys: string) => ingressConfig.safeParse({ WARREN_API_KEYS: keys });
 
 describe("keys", () => {
-  test("any key opens, nothing else does, and a caller is known by a fingerprint", () => {
-    const check = keyCheck(["first-key-of-enough-length", key]);
-    expect(check(`Bearer ${key}`)).toMatch(/^[0-9a-f]{8}$/);
+  test("any key opens, nothing else does, and a caller is known by name or fingerprint", () => {
+    const check = keyCheck(["first-key-of-enough-length", key, `ci:sources.write+*.read:${"k:".repeat(12)}`]);
+    expect(check(`Bearer ${key}`)).toEqual({ key: expect.stringMatching(/^[0-9a-f]{8}$/), scopes: ["*"] });
+    expect(check(`Bearer ${"k:".repeat(12)}`)).toEqual({ key: "ci", scopes: ["sources.write", "*.read"] });
     expect(check(`bearer ${key}`)).toBe(check(`Bearer ${key}`));
     const none = [undefined, "", key, "Bearer", "Bearer ", `Bearer ${key}x`, `Basic ${key}`, `Bearer ${key} ${key}`];
     expect(none.filter((header) => check(header) !== undefined)).toEqual([]);
@@ -106,6 +115,20 @@ describe("keys", () => {
       "another-key-of-enough-length",
     ]);
     expect(parse("").data?.WARREN_API_KEYS).toEqual([]);
+    expect(parse(`${key}\nci:sources.read+requests.write:${key}x`).success).toBe(true);
+  });
+
+  test.for([
+    ["a scope that is none", `ci:source.read:${key}`],
+    ["a verb that is none", `ci:sources.delete:${key}`],
+    ["no scope", `ci::${key}`],
+    ["no key", "ci:*:"],
+    ["no name", `:*:${key}`],
+    ["a short key", "ci:*:short"],
+    ["one key twice", `ci:*.read:${key},${key}`],
+    ["a name and a key", `ci:${key}`],
+  ])("%s is refused by the settings", ([, keys = ""]) => {
+    expect(parse(keys).success).toBe(false);
   });
 
   test("without a key everything is 401, also what does not exist; the description is open", async () => {
@@ -115,6 +138,42 @@ describe("keys", () => {
       expect(answer.headers["www-authenticate"]).toContain("Bearer");
     }
     expect((await api().inject({ url: "/api/v1/openapi.json" })).json().openapi).toBe("3.1.0");
+  });
+});
+
+describe("scopes", () => {
+  test("a key opens what its scopes say; 403 names what is missing, before the body is looked at", async () => {
+    expect((await as(dashboard, "GET", "/api/v1/things")).statusCode).toBe(200);
+    for (const [token, method, scope, has] of [
+      [dashboard, "POST", "sources.write", "the key dashboard has *.read"],
+      [ci, "GET", "sources.read", "the key ci has rules.write"],
+    ] as const) {
+      const answer = await as(token, method, "/api/v1/things");
+      expect(problem.parse(answer.json())).toMatchObject({
+        status: 403,
+        code: "API_SCOPE_MISSING",
+        detail: `this needs the scope ${scope}; ${has}`,
+      });
+      expect(answer.headers["www-authenticate"]).toContain(`error="insufficient_scope", scope="${scope}"`);
+    }
+    const { operation, scope, key: who } = JSON.parse(lines.at(-1) ?? "");
+    expect({ operation, scope, who }).toEqual({ operation: "listThings", scope: "sources.read", who: "ci" });
+    expect((await as(ci, "GET", "/api/v1/nothing")).statusCode).toBe(404);
+    expect((await as(ci, "PUT", "/api/v1/things")).statusCode).toBe(405);
+  });
+
+  test.for([
+    [["*"], apiScopes],
+    [["*.write"], apiScopes],
+    [["*.read"], apiScopes.filter((scope) => scope.endsWith(".read"))],
+    [["rules.write"], ["rules.read", "rules.write"]],
+    [
+      ["rules.read", "deliveries.read"],
+      ["rules.read", "deliveries.read"],
+    ],
+    [[], []],
+  ] as const)("%j opens %j", ([granted, opened]) => {
+    expect(apiScopes.filter((scope) => opens(granted, scope))).toEqual(opened);
   });
 });
 

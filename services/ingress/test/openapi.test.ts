@@ -7,6 +7,7 @@ import { openApiFaults } from "./openapi-schema.ts";
 
 interface Operation {
   readonly operationId: string;
+  readonly security?: readonly object[];
   readonly parameters?: readonly { readonly name: string; readonly in: string }[];
   readonly responses: Readonly<Record<string, { readonly description: string }>>;
 }
@@ -48,6 +49,14 @@ describe("the served description", () => {
     const ours = [...ids.keys()].filter((name) => name.includes(" /api/v1/"));
     expect(ours).toHaveLength(routes.length + 1);
     expect(new Set(ids.values()).size).toBe(operations.length);
+  });
+
+  test("says which scope each call needs of its key; writing needs more than reading", () => {
+    for (const { method, path, scope } of routes) {
+      const operation = document.paths[`/api/v1${path}`]?.[method];
+      expect([path, operation?.security]).toEqual([path, [{ key: [scope] }]]);
+      expect([method, path, scope.endsWith(".read")]).toEqual([method, path, method === "get"]);
+    }
   });
 
   test("declares each parameter of a path, and no other", () => {

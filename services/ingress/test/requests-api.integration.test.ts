@@ -215,7 +215,7 @@ describe("requests and events", () => {
     });
     const { jobs, runs } = (await call("GET", `/events/${id}`)).body;
     expect(jobs).toHaveLength(2);
-    expect(runs).toMatchObject([{ kind: "new", by: "anna" }]);
+    expect(runs).toMatchObject([{ kind: "new", by: expect.stringMatching(/^anna \(key [0-9a-f]{8}\)$/) }]);
   });
 });
 

@@ -4,17 +4,22 @@ import { expect, test } from "vitest";
 import { githubHeaders, post, prepare, startIngress } from "./fixture.ts";
 import { apiKey } from "./management.ts";
 
+const viewer = "viewer-0123456789abcdef012";
+
 test("warren webhook finds, shows, replays and verifies over the management API", async () => {
   await using world = await createWorld();
   await prepare(world);
-  await using running = await startIngress(world, { apiKeys: [apiKey] });
+  await using running = await startIngress(world, {
+    apiKeys: [apiKey, `viewer:requests.read:${viewer}`],
+  });
   const url = await running.ingress.api?.listen({ host: "127.0.0.1", port: 0 });
 
-  async function warren(...args: readonly string[]) {
+  const warren = (...args: readonly string[]) => warrenAs(apiKey, args);
+  async function warrenAs(keys: string, args: readonly string[]) {
     let [stdout, stderr] = ["", ""];
     const exitCode = await runCommand({
       args: ["webhook", ...args],
-      environment: { WARREN_API_URL: `${url}/api/v1`, WARREN_API_KEYS: apiKey },
+      environment: { WARREN_API_URL: `${url}/api/v1`, WARREN_API_KEYS: keys },
       isTerminal: false,
       stdout: (text) => {
         stdout += text;
@@ -26,6 +31,7 @@ test("warren webhook finds, shows, replays and verifies over the management API"
     return { exitCode, stdout, stderr };
   }
 
+  const entry = `viewer:requests.read:${viewer}`;
   const body = JSON.stringify({ ref: "refs/heads/main", commits: [{ id: "c1" }] });
   const accepted = await post(running, "github", githubHeaders(body, "d-1"), body);
   const id = String(accepted.body["requestId"]);
@@ -56,6 +62,19 @@ test("warren webhook finds, shows, replays and verifies over the management API"
   expect((await warren("verify", forged, "--why", "test")).stdout).toBe(
     `${forged} is left alone: still_rejected (signature_mismatch)\n`,
   );
+  const shownTo = await warrenAs(entry, ["request", id]);
+  expect([shownTo.exitCode, shownTo.stdout]).toEqual([0, expect.stringContaining("\t[redacted]\n")]);
+  for (const refused of [
+    ["request", id, "--reveal"],
+    ["replay", id, "--why", "test"],
+    ["verify", forged, "--why", "test"],
+    ["replays", "create", "--from", "2026-01-01T00:00:00Z", "--why", "test", "--dry-run"],
+  ]) {
+    expect(await warrenAs(entry, refused)).toMatchObject({
+      exitCode: 2,
+      stderr: expect.stringContaining("API_SCOPE_MISSING: this needs the scope requests.write; the key viewer has"),
+    });
+  }
   const many = ["replays", "create", "-s", "github", "--from", "2026-01-01T00:00:00Z", "--why", "test"] as const;
   expect((await warren(...many, "--dry-run")).stdout).toBe("1 would be taken\n");
   expect((await warren(...many)).stdout).toMatch(/^replay \S+ is made/);

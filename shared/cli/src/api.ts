@@ -1,4 +1,4 @@
-import { errorCatalogue, problem, WarrenError } from "@warren/contracts";
+import { errorCatalogue, parseApiKey, problem, WarrenError } from "@warren/contracts";
 import { type Environment, readConfig } from "@warren/service";
 import { z } from "zod";
 
@@ -7,7 +7,10 @@ const apiConfig = z.object({
     .url({ protocol: /^https?$/ })
     .default("http://127.0.0.1:8090/api/v1")
     .describe("where the management API is, such as https://warren.internal:8090/api/v1"),
-  WARREN_API_KEYS: z.string().min(1).describe("a key of the management API; of several the first is used"),
+  WARREN_API_KEYS: z
+    .string()
+    .min(1)
+    .describe("a key of the management API, as it is or as name:scopes:key; of several the first is used"),
 });
 
 const timeoutMs = 30_000;
@@ -21,12 +24,13 @@ export type CallApi = (
 
 export function apiClient(environment: Environment): CallApi {
   const [{ WARREN_API_URL: url, WARREN_API_KEYS: keys }] = readConfig([apiConfig], environment);
-  const [key = ""] = keys.split(/[,\n]/);
+  const [first = ""] = keys.trim().split(/[,\n]/);
+  const key = parseApiKey(first.trim())?.key ?? first.trim();
   return async (method, path, body) => {
     const answer = await fetch(`${url.replace(/\/$/, "")}${path}`, {
       method,
       headers: {
-        authorization: `Bearer ${key.trim()}`,
+        authorization: `Bearer ${key}`,
         ...(body === undefined ? {} : { "content-type": "application/json" }),
       },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),

@@ -14,6 +14,7 @@ const codes: Partial<Record<ErrorCode, ExitCode>> = {
   SCHEDULE_ZONE_UNKNOWN: exitCodes.usage,
   SCHEDULE_TOO_FREQUENT: exitCodes.usage,
   API_KEY_INVALID: exitCodes.usage,
+  API_SCOPE_MISSING: exitCodes.usage,
   API_REQUEST_INVALID: exitCodes.usage,
   API_UNREACHABLE: exitCodes.unhealthy,
   SOURCE_SECRET_UNKNOWN: exitCodes.notFound,

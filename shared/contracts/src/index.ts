@@ -1,5 +1,6 @@
 export { type ActivityMessage, activityMessage } from "./activity-message.ts";
 export { moment, pageOf, pageQuery } from "./api.ts";
+export { type ApiKey, type ApiScope, apiScopes, opens, parseApiKey } from "./api-keys.ts";
 export { type BodyConditionInput, bodyCondition, parseBodyCondition } from "./body-condition.ts";
 export { type ControlMessage, controlMessage, maxIdsPerControlMessage } from "./control-message.ts";
 export { type DeadJob, deadJob, deadJobType, deadJobTypes } from "./dead-job.ts";

@@ -18,11 +18,16 @@ const commonErrors: Readonly<Partial<Record<ErrorCode, number>>> = {
   HTTP_BAD_REQUEST: 400,
   LEDGER_DATA_INVALID: 400,
   API_KEY_INVALID: 401,
+  API_SCOPE_MISSING: 403,
   API_BODY_TOO_LARGE: 413,
   API_CONTENT_TYPE_UNSUPPORTED: 415,
   INTERNAL: 500,
   LEDGER_UNAVAILABLE: 503,
 };
+
+const keyDescription =
+  "One of WARREN_API_KEYS. What a call requires of it is a scope that the key must open: `<area>.read`, `<area>.write` " +
+  "(which may also read), `*.read`, `*.write` or `*`; see infra/docs/api.md.";
 
 /** OpenAPI 3.1 of these routes, from their schemas alone. Schemas with `.meta({ id })` become components. */
 export function openApiOf(routes: readonly ApiRoute[], version: string): Json {
@@ -36,6 +41,7 @@ export function openApiOf(routes: readonly ApiRoute[], version: string): Json {
       tags: [route.tag],
       summary: route.summary,
       ...(route.description === undefined ? {} : { description: route.description }),
+      security: [{ key: [route.scope] }],
       parameters: [
         ...parametersOf("path", route.params, components),
         ...parametersOf("query", route.query, components),
@@ -66,7 +72,7 @@ export function openApiOf(routes: readonly ApiRoute[], version: string): Json {
     tags: [...new Set([...routes.map(({ tag }) => tag), descriptionTag, webhooksTag])].map((name) => ({ name })),
     paths,
     components: {
-      securitySchemes: { key: { type: "http", scheme: "bearer", description: "one of WARREN_API_KEYS" } },
+      securitySchemes: { key: { type: "http", scheme: "bearer", description: keyDescription } },
       schemas: components.all(),
     },
   };

@@ -11,7 +11,7 @@ import type { Replay, Replaying } from "@warren/ledger";
 import { z } from "zod";
 import { readCursor, writeCursor } from "./cursor.ts";
 import { filterOf } from "./request-views.ts";
-import { type ApiRoute, answer, defineRoute, json } from "./route.ts";
+import { type ApiRoute, actorOf, answer, defineRoute, json } from "./route.ts";
 
 const byId = z.strictObject({ id: z.uuid() });
 const turns = { pause: "paused", resume: "running", abort: "aborted" } as const;
@@ -22,6 +22,7 @@ export function replayRoutes({ replaying }: { readonly replaying: Replaying }): 
       method: "post",
       path: `/replays/{id}/${verb}`,
       id: `${verb}Replay`,
+      scope: "requests.write",
       tag: "replays",
       summary: { pause: "Take no further batch", resume: "Go on", abort: "End it; what is done stays done" }[verb],
       params: byId,
@@ -29,7 +30,7 @@ export function replayRoutes({ replaying }: { readonly replaying: Replaying }): 
       answers: { 200: json(replayView, "the replay") },
       errors: { REPLAY_NOT_FOUND: 404, REPLAY_FINISHED: 409 },
       handle: async ({ params: { id }, body: { by }, caller }) => {
-        const replay = found(id, await replaying.setState(id, turns[verb], by ?? `key ${caller.key}`));
+        const replay = found(id, await replaying.setState(id, turns[verb], actorOf(by, caller)));
         if (replay.state !== turns[verb]) throw new WarrenError("REPLAY_FINISHED", `replay ${id} is ${replay.state}`);
         return answer(200, viewOf(replay));
       },
@@ -40,6 +41,7 @@ export function replayRoutes({ replaying }: { readonly replaying: Replaying }): 
       method: "post",
       path: "/replays",
       id: "createReplay",
+      scope: "requests.write",
       tag: "replays",
       summary: "Run many events again, or verify many rejected requests again",
       description:
@@ -55,7 +57,7 @@ export function replayRoutes({ replaying }: { readonly replaying: Replaying }): 
         const replay = await replaying.start({
           ...order,
           filter: filterOf(filter),
-          by: by ?? `key ${caller.key}`,
+          by: actorOf(by, caller),
           ...(most === undefined ? {} : { most }),
         });
         return answer(201, viewOf(replay), { location: `/api/v1/replays/${replay.id}` });
@@ -65,6 +67,7 @@ export function replayRoutes({ replaying }: { readonly replaying: Replaying }): 
       method: "get",
       path: "/replays",
       id: "listReplays",
+      scope: "requests.read",
       tag: "replays",
       summary: "All replays, the latest first",
       query: replayQuery,
@@ -82,6 +85,7 @@ export function replayRoutes({ replaying }: { readonly replaying: Replaying }): 
       method: "get",
       path: "/replays/{id}",
       id: "getReplay",
+      scope: "requests.read",
       tag: "replays",
       summary: "One replay and how far it is",
       params: byId,

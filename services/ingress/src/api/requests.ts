@@ -17,7 +17,7 @@ import type { Logger } from "@warren/observability";
 import { z } from "zod";
 import { readCursor, writeCursor } from "./cursor.ts";
 import { detailOfEvent, detailOfRequest, filterOf, viewOfAnswer, viewOfEvent, viewOfRequest } from "./request-views.ts";
-import { type ApiRoute, answer, defineRoute, empty, json } from "./route.ts";
+import { type ApiRoute, actorOf, answer, defineRoute, demand, empty, json } from "./route.ts";
 
 export interface RequestRoutesOptions {
   readonly requests: RequestRecords;
@@ -41,6 +41,7 @@ export function requestRoutes({ requests, replaying, log }: RequestRoutesOptions
       method: "get",
       path: "/requests",
       id: "listRequests",
+      scope: "requests.read",
       tag: "requests",
       summary: "Received requests, newest first",
       description:
@@ -70,6 +71,7 @@ export function requestRoutes({ requests, replaying, log }: RequestRoutesOptions
       method: "get",
       path: "/requests/{id}",
       id: "getRequest",
+      scope: "requests.read",
       tag: "requests",
       summary: "One request with its headers and exact bytes",
       description:
@@ -80,7 +82,11 @@ export function requestRoutes({ requests, replaying, log }: RequestRoutesOptions
       errors: { REQUEST_NOT_FOUND: 404 },
       handle: async ({ params: { id }, query: { reveal }, caller }) => {
         const found = await stored(id);
-        if (reveal === "true") log.info({ requestId: id, ...caller }, "the secrets of a request were shown");
+        if (reveal === "true") {
+          demand(caller, "requests.write");
+          const { key, correlationId } = caller;
+          log.info({ requestId: id, key, correlationId }, "the secrets of a request were shown");
+        }
         return answer(200, detailOfRequest(found, reveal === "true"));
       },
     }),
@@ -88,6 +94,7 @@ export function requestRoutes({ requests, replaying, log }: RequestRoutesOptions
       method: "get",
       path: "/requests/{id}/body",
       id: "downloadRequestBody",
+      scope: "requests.read",
       tag: "requests",
       summary: "The exact bytes of a request's body",
       params: byId,
@@ -107,6 +114,7 @@ export function requestRoutes({ requests, replaying, log }: RequestRoutesOptions
       method: "post",
       path: "/requests/{id}/verify",
       id: "verifyRequest",
+      scope: "requests.write",
       tag: "requests",
       summary: "Judge a rejected request again",
       description:
@@ -121,7 +129,7 @@ export function requestRoutes({ requests, replaying, log }: RequestRoutesOptions
         REQUEST_SOURCE_GONE: 409,
       },
       handle: async ({ params: { id }, body: { reason, by }, caller }) => {
-        const [verified] = await replaying.verify([id], { reason, by: by ?? `key ${caller.key}` });
+        const [verified] = await replaying.verify([id], { reason, by: actorOf(by, caller) });
         if (verified?.kind === "skipped") {
           const { why } = verified;
           if (why === "not_found") throw new WarrenError("REQUEST_NOT_FOUND", `no request ${id}`);
@@ -138,6 +146,7 @@ export function requestRoutes({ requests, replaying, log }: RequestRoutesOptions
       method: "get",
       path: "/events",
       id: "listEvents",
+      scope: "requests.read",
       tag: "events",
       summary: "Accepted events, newest first, with how their jobs stand",
       query: eventQuery,
@@ -161,6 +170,7 @@ export function requestRoutes({ requests, replaying, log }: RequestRoutesOptions
       method: "get",
       path: "/events/{id}",
       id: "getEvent",
+      scope: "requests.read",
       tag: "events",
       summary: "One event: its request, its duplicates, its jobs, and what was done to it",
       params: byId,
@@ -176,6 +186,7 @@ export function requestRoutes({ requests, replaying, log }: RequestRoutesOptions
       method: "post",
       path: "/events/{id}/replay",
       id: "replayEvent",
+      scope: "requests.write",
       tag: "events",
       summary: "Run one event again",
       params: byId,
@@ -183,7 +194,7 @@ export function requestRoutes({ requests, replaying, log }: RequestRoutesOptions
       answers: { 200: json(runAnswer, "what became of it") },
       errors: { WEBHOOK_EVENT_NOT_FOUND: 404 },
       handle: async ({ params: { id }, body: { mode, reason, by }, caller }) => {
-        const [done] = await replaying.run([id], { mode, reason, by: by ?? `key ${caller.key}` });
+        const [done] = await replaying.run([id], { mode, reason, by: actorOf(by, caller) });
         if (done === undefined || (done.kind === "skipped" && done.why === "not_found")) {
           throw new WarrenError("WEBHOOK_EVENT_NOT_FOUND", `no event ${id}`);
         }
@@ -194,6 +205,7 @@ export function requestRoutes({ requests, replaying, log }: RequestRoutesOptions
       method: "put",
       path: "/sources/{name}/dedupe",
       id: "setSourceDedupe",
+      scope: "sources.write",
       tag: "sources",
       summary: "For how many days an event of a source is known again",
       params: sourceNamed,

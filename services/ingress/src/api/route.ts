@@ -1,6 +1,7 @@
-import type { ErrorCode } from "@warren/contracts";
+import { type ApiScope, type ErrorCode, opens, WarrenError } from "@warren/contracts";
 import { z } from "zod";
 import { problemsAt, type RequestProblem, requestInvalid } from "../http/request-invalid.ts";
+import type { KeyHolder } from "./keys.ts";
 
 /** What a call answers with: JSON of a schema, bytes as they are, or nothing. */
 export type AnswerShape =
@@ -57,10 +58,21 @@ interface CallOf<Params extends z.ZodType, Query extends z.ZodType, Body extends
 }
 
 /** Who calls, for logs and for what is kept about a change; never the key itself. */
-export interface Caller {
-  /** The first eight hexadecimal digits of the key's SHA-256. */
-  readonly key: string;
+export interface Caller extends KeyHolder {
   readonly correlationId: string;
+}
+
+/** Who did something, for what is kept about it: what they say, and the key that they cannot hide. */
+export function actorOf(by: string | undefined, { key }: KeyHolder): string {
+  return by === undefined ? `key ${key}` : `${by} (key ${key})`;
+}
+
+/** @throws WarrenError `API_SCOPE_MISSING`, a 403 of every route. */
+export function demand({ key, scopes }: KeyHolder, scope: ApiScope): void {
+  if (opens(scopes, scope)) return;
+  throw new WarrenError("API_SCOPE_MISSING", `this needs the scope ${scope}; the key ${key} has ${scopes.join(", ")}`, {
+    details: { scope },
+  });
 }
 
 interface RouteDefinition<
@@ -74,6 +86,8 @@ interface RouteDefinition<
   readonly path: `/${string}`;
   /** OpenAPI's `operationId`: unique, a verb and a noun, such as `listSources`. */
   readonly id: string;
+  /** What the caller's key must open. */
+  readonly scope: ApiScope;
   readonly tag: string;
   readonly summary: string;
   readonly description?: string;
@@ -93,6 +107,7 @@ export interface ApiRoute {
   readonly method: Method;
   readonly path: string;
   readonly id: string;
+  readonly scope: ApiScope;
   readonly tag: string;
   readonly summary: string;
   readonly description: string | undefined;

@@ -3,12 +3,12 @@ import type { Logger } from "@warren/observability";
 import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { correlationOf } from "../http/correlation.ts";
 import { type ProblemOptions, sendProblem } from "../http/problem.ts";
-import { keyCheck } from "./keys.ts";
+import { type KeyHolder, keyCheck } from "./keys.ts";
 import { descriptionPath, openApiOf } from "./openapi.ts";
-import type { ApiRoute, Caller, Method } from "./route.ts";
+import { type ApiRoute, type Caller, demand, type Method } from "./route.ts";
 
 export interface ApiOptions {
-  /** Any of them opens everything. At least 24 characters each, see `config.ts`. */
+  /** As in WARREN_API_KEYS: see `parseApiKey`. */
   readonly keys: readonly string[];
   readonly routes: readonly ApiRoute[];
   readonly newId: () => string;
@@ -16,6 +16,7 @@ export interface ApiOptions {
 }
 
 const prefix = "/api/v1";
+const nobody: KeyHolder = { key: "", scopes: [] };
 const maxBodyBytes = 1_048_576;
 const methods: readonly Method[] = ["get", "post", "put", "patch", "delete"];
 
@@ -30,7 +31,7 @@ declare module "fastify" {
  * every error is a problem document. Keep its port away from the public: a key changes everything.
  */
 export function createApi({ keys, routes, newId, log }: ApiOptions): FastifyInstance {
-  const fingerprintOf = keyCheck(keys);
+  const holderOf = keyCheck(keys);
   const app = Fastify({
     logger: false,
     bodyLimit: maxBodyBytes,
@@ -45,10 +46,15 @@ export function createApi({ keys, routes, newId, log }: ApiOptions): FastifyInst
   app.decorateRequest("caller", null as unknown as Caller);
   app.addHook("onRequest", async (request, reply) => {
     const correlationId = correlationOf(request.headers["x-correlation-id"], newId());
-    const key = fingerprintOf(request.headers.authorization);
-    request.caller = { key: key ?? "", correlationId };
+    const holder = holderOf(request.headers.authorization);
+    request.caller = { ...(holder ?? nobody), correlationId };
     void reply.header("x-correlation-id", correlationId).header("cache-control", "no-store");
-    if (key !== undefined || request.routeOptions.url === descriptionPath) return;
+    if (request.routeOptions.url === descriptionPath) return;
+    if (holder !== undefined) {
+      const route = routeOf(request);
+      if (route !== undefined) demand(holder, route.scope);
+      return;
+    }
     void reply.header("www-authenticate", 'Bearer realm="warren"');
     sendProblem(reply, 401, "API_KEY_INVALID", { correlationId });
     await reply;
@@ -103,9 +109,26 @@ function problemTo(
   return sendProblem(reply, status, code, { correlationId: request.caller.correlationId, ...options });
 }
 
+/** Source: https://www.rfc-editor.org/rfc/rfc6750#section-3.1 */
+function refusedForScope(
+  { details }: WarrenError,
+  { caller: { key, correlationId } }: FastifyRequest,
+  reply: FastifyReply,
+  log: Logger,
+  route: ApiRoute | undefined,
+): void {
+  const scope = String(details["scope"]);
+  log.warn(
+    { operation: route?.id, scope, key, correlationId },
+    "a management call was refused: its key lacks the scope",
+  );
+  void reply.header("www-authenticate", `Bearer realm="warren", error="insufficient_scope", scope="${scope}"`);
+}
+
 /** What a call may have done wrong, whatever its route. */
 const commonStatuses: Readonly<Partial<Record<ErrorCode, number>>> = {
   API_REQUEST_INVALID: 400,
+  API_SCOPE_MISSING: 403,
   LEDGER_DATA_INVALID: 400,
 };
 
@@ -119,6 +142,7 @@ function failed(
   if (error instanceof WarrenError) {
     const status = route?.errors[error.code] ?? commonStatuses[error.code];
     if (status !== undefined) {
+      if (error.code === "API_SCOPE_MISSING") refusedForScope(error, request, reply, log, route);
       const { errors } = error.details as { readonly errors?: ProblemOptions["errors"] };
       return problemTo(request, reply, status, error.code, {
         detail: error.message,

@@ -6,6 +6,10 @@ export const apiCodes = {
     meaning: "The call to the management API carries no key, or one that is not known.",
     fix: "Send `Authorization: Bearer <key>` with one of the keys in WARREN_API_KEYS.",
   },
+  API_SCOPE_MISSING: {
+    meaning: "The key is known, but its scopes do not open this call.",
+    fix: "The detail names the scope. Use another key, or add the scope to this one's entry in WARREN_API_KEYS.",
+  },
   API_REQUEST_INVALID: {
     meaning: "The path, query or body of the call is not what the management API takes.",
     fix: "The answer's `errors` name each place and what was expected there; /api/v1/openapi.json describes it all.",
