@@ -35,6 +35,7 @@ export { type EventHeaders, eventHeaders, eventPattern, eventType } from "./even
 export { type JobMessage, jobMessage, maxJobsPerMessage } from "./job-message.ts";
 export { type JsonPathStep, jsonPath, parseJsonPath } from "./json-path.ts";
 export { type Money, money, moneyFromStripe, sameMoney } from "./money.ts";
+export { nearest } from "./nearest.ts";
 export {
   emailAddress,
   type Recipient,

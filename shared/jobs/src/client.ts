@@ -11,12 +11,12 @@ import {
 import { currentContext, type Logger, type Metrics } from "@warren/observability";
 import { z } from "zod";
 import { type Announced, createAnnouncer } from "./announcer.ts";
-import type { JobDefinition, PayloadOf } from "./define.ts";
+import { assertDefined, type JobDefinition, type PayloadOf } from "./define.ts";
 import { JobOptionError } from "./errors.ts";
 import { createPublish, defaultEventBytes, type Publish } from "./events/publish.ts";
 import { createFlowStarter, type FlowStarter } from "./flows/start.ts";
-import { jsonText, misfit } from "./json.ts";
-import { durationMs, parseOptions } from "./options.ts";
+import { assertReadable, jsonText, misfit } from "./json.ts";
+import { durationMs, instant, parseOptions } from "./options.ts";
 import { assertSize } from "./payloads/limits.ts";
 import { sealJob, sealJobs } from "./payloads/payload.ts";
 import { type Payloads, staysPlain } from "./payloads/seal.ts";
@@ -138,7 +138,7 @@ const enqueueOptions = z.strictObject({
   key: z.string().min(1).max(200).optional(),
   unique: uniqueOptions.optional(),
   delayMs: durationMs.optional(),
-  at: z.date().optional(),
+  at: instant.optional(),
   priority: z.number().int().min(0).max(1_000).optional(),
   correlationId: z.string().min(1).max(200).optional(),
   tx: z
@@ -289,9 +289,12 @@ function draft<Definition extends JobDefinition>(
   newId: () => string = randomUUID,
 ): Draft {
   const options = Object.keys(given).length === 0 ? noOptions : parseOptions("enqueue", enqueueOptions, given);
+  assertDefined("enqueue", definition);
+  const what = `payload of ${definition.name}`;
   const parsed = definition.payload.safeParse(payload);
-  if (!parsed.success) throw misfit(`payload of ${definition.name}`, parsed.error, "JOB_PAYLOAD_INVALID");
-  const text = jsonText(`the payload of ${definition.name}`, payload, "JOB_PAYLOAD_UNSERIALISABLE");
+  if (!parsed.success) throw misfit(what, parsed.error, "JOB_PAYLOAD_INVALID");
+  const text = jsonText(`the ${what}`, payload, "JOB_PAYLOAD_UNSERIALISABLE");
+  assertReadable(what, definition.payload, text, "JOB_PAYLOAD_INVALID");
   assertSize(definition.name, "payload", text, definition.maxPayloadBytes);
   const attributes = definition.search?.(parsed.data);
   const unique =

@@ -200,3 +200,17 @@ export function defineJob<Payload extends z.ZodType, Result extends z.ZodType = 
         : (payload: unknown) => parseOptions(what, derived, { key: key(payload as z.output<Payload>) }).key ?? "",
   });
 }
+
+/** For callers without types. @throws JobOptionError `JOB_OPTION_INVALID` for anything but what `defineJob` made. */
+export function assertDefined(what: string, given: unknown): asserts given is JobDefinition {
+  if (isDefinition(given)) return;
+  const isHandler = typeof given === "object" && given !== null && "definition" in given;
+  const got = isHandler ? "a handler: give its definition" : typeof given === "string" ? `"${given}"` : typeof given;
+  throw new JobOptionError("JOB_OPTION_INVALID", `${what}: expected a job definition, made by defineJob; got ${got}`, {
+    details: { path: "definition" },
+  });
+}
+
+export function isDefinition(given: unknown): given is JobDefinition {
+  return typeof given === "object" && given !== null && "upcast" in given && "payload" in given;
+}

@@ -1,6 +1,6 @@
 import type { Logger, Metrics } from "@warren/observability";
 import { z } from "zod";
-import type { JobDefinition, ParsedPayloadOf, ResultOf } from "./define.ts";
+import { assertDefined, isDefinition, type JobDefinition, type ParsedPayloadOf, type ResultOf } from "./define.ts";
 import { JobOptionError } from "./errors.ts";
 import type { Attempt, Job } from "./job.ts";
 import { count, parseOptions } from "./options.ts";
@@ -55,6 +55,7 @@ export function handle<Definition extends JobDefinition>(
   ) => ResultOf<Definition> | Promise<ResultOf<Definition>>,
   options: HandleOptions = {},
 ): JobHandler {
+  assertDefined("handle", definition);
   const { concurrency } = parseOptions("handle", handleOptions, options);
   return {
     definition,
@@ -62,6 +63,17 @@ export function handle<Definition extends JobDefinition>(
     // the executor parsed the payload with this definition's schema, and checks the result with it
     run: (attempt) => run(attempt as unknown as Job<ParsedPayloadOf<Definition>, ResultOf<Definition>>),
   };
+}
+
+/** For callers without types. */
+export function isHandler(given: unknown): given is JobHandler {
+  return (
+    typeof given === "object" &&
+    given !== null &&
+    "run" in given &&
+    "definition" in given &&
+    isDefinition(given.definition)
+  );
 }
 
 /** The handlers of a worker by name and version. */

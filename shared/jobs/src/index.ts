@@ -100,6 +100,7 @@ export {
   type QueueControl,
   type QueueLimitOptions,
 } from "./limits.ts";
+export { parseOptions } from "./options.ts";
 export {
   createOutboundDeliveries,
   type OutboundDeliveries,

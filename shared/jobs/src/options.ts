@@ -1,3 +1,4 @@
+import { nearest } from "@warren/contracts";
 import { z } from "zod";
 import { JobOptionError } from "./errors.ts";
 
@@ -6,6 +7,7 @@ export const longestDelayMs = 366 * 24 * 3_600_000;
 /** Node's timers hold no more. */
 const longestTimeoutMs = 2 ** 31 - 1;
 
+export const instant = z.date("expected a valid Date");
 export const durationMs = z.number().int().min(0).max(longestDelayMs);
 export const timeoutMs = z.number().int().positive().max(longestTimeoutMs);
 export const count = z.number().int().positive().max(1_000_000);
@@ -28,7 +30,9 @@ export const jobName = z
 export function parseOptions<T extends z.ZodObject>(what: string, schema: T, options: unknown): z.output<T> {
   const parsed = schema.safeParse(options);
   if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0];
+  const { issues } = parsed.error;
+  // a misspelt option is often a missing one too: its name says more
+  const issue = issues.find(({ code }) => code === "unrecognized_keys") ?? issues[0];
   if (issue?.code === "unrecognized_keys" && issue.keys[0] !== undefined) {
     const unknown = issue.keys[0];
     const known = issue.path.length === 0 ? Object.keys(schema.shape) : [];
@@ -46,32 +50,4 @@ export function parseOptions<T extends z.ZodObject>(what: string, schema: T, opt
     `${what}: ${path === "" ? "the options" : `"${path}"`}: ${issue?.message ?? "invalid"}`,
     { details: { path } },
   );
-}
-
-/** The candidate within a third of its length in edits, or `undefined`. */
-export function nearest(word: string, candidates: readonly string[]): string | undefined {
-  let best: string | undefined;
-  let bestDistance = Number.POSITIVE_INFINITY;
-  for (const candidate of candidates) {
-    const distance = editDistance(word.toLowerCase(), candidate.toLowerCase());
-    const contained = candidate.toLowerCase().startsWith(word.toLowerCase()) && word.length >= 3;
-    if ((contained || distance <= Math.max(2, Math.floor(candidate.length / 3))) && distance < bestDistance) {
-      best = candidate;
-      bestDistance = distance;
-    }
-  }
-  return best;
-}
-
-function editDistance(left: string, right: string): number {
-  let previous = Array.from({ length: right.length + 1 }, (_, index) => index);
-  for (let row = 1; row <= left.length; row += 1) {
-    const current = [row];
-    for (let column = 1; column <= right.length; column += 1) {
-      const substituted = (previous[column - 1] ?? 0) + (left[row - 1] === right[column - 1] ? 0 : 1);
-      current.push(Math.min((previous[column] ?? 0) + 1, (current[column - 1] ?? 0) + 1, substituted));
-    }
-    previous = current;
-  }
-  return previous[right.length] ?? 0;
 }

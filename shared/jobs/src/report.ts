@@ -45,7 +45,7 @@ export function report(
     case "snoozed":
     case "held":
     case "returned":
-      log.info(facts, "attempt excused");
+      log.info(facts, "attempt excused: the job runs again later");
       return;
     default:
       outcome satisfies never;

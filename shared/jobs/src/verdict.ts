@@ -122,13 +122,11 @@ function retryOrDead(error: JobFailure, policy: RetryPolicy, atLeastMs: number, 
 
 /** During a deploy old workers meet new jobs: they hand them back for a newer worker, and only after long does the job die. */
 function decideUnhandled(outcome: Extract<Outcome, { kind: "unhandled" }>, policy: RetryPolicy): Verdict {
-  if (policy.excused >= maxOffers) {
-    const { name, version, known } = outcome;
-    const instead = known.length === 0 ? "this one handles no version" : `this one handles ${known.join(", ")}`;
-    const error = failure("JOB_UNKNOWN", `no worker handles ${name} version ${version}; ${instead}`);
-    return { kind: "dead", reason: "JOB_UNKNOWN", error };
-  }
-  return { kind: "snoozed", delayMs: offerDelayMs(policy) };
+  const { name, version, known } = outcome;
+  const instead = known.length === 0 ? "no version of it" : known.join(", ");
+  const error = failure("JOB_UNKNOWN", `this worker does not handle ${name} version ${version}; it handles ${instead}`);
+  if (policy.excused >= maxOffers) return { kind: "dead", reason: "JOB_UNKNOWN", error };
+  return { kind: "snoozed", delayMs: offerDelayMs(policy), error };
 }
 
 /**

@@ -1,8 +1,9 @@
+import { nearest } from "@warren/contracts";
 import { z } from "zod";
 import type { ScaleLimits } from "./autoscale.ts";
 import { JobOptionError } from "./errors.ts";
-import type { JobHandler } from "./handle.ts";
-import { count, nearest, parseOptions, timeoutMs } from "./options.ts";
+import { isHandler, type JobHandler } from "./handle.ts";
+import { count, parseOptions, timeoutMs } from "./options.ts";
 import type { RecycleReason } from "./recycle.ts";
 
 const mostPrefetch = 200;
@@ -65,7 +66,7 @@ const recycle = z
 const workerOptions = z.strictObject({
   ledger: given,
   session: given,
-  jobs: z.array(z.unknown()),
+  jobs: z.array(z.custom<JobHandler>(isHandler, "expected what handle(definition, …) makes")),
   queues: z.record(z.string(), z.number().positive().max(10_000)).default({}),
   concurrency: z.union([slots, autoscale], { error: "expected a whole number from 1, or { min, max }" }).default(10),
   prefetch: count.max(65_535).optional(),

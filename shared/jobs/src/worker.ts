@@ -100,8 +100,8 @@ const handBackMs = 1_000;
 
 /** Creates a worker; nothing happens before `start`. @throws JobOptionError when an option is unknown or out of range. */
 export function createWorker(options: WorkerOptions): Worker {
-  const handlers = tabulate(options.jobs);
   const parsed = parseWorkerOptions(options);
+  const handlers = tabulate(options.jobs);
   const { ledger, session, metrics, tracing, jobs } = options;
   const random = options.random ?? Math.random;
   const newId = options.newId ?? randomUUID;

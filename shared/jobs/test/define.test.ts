@@ -2,7 +2,6 @@ import { expect, test } from "vitest";
 import { z } from "zod";
 import { defineJob } from "../src/define.ts";
 import { JobOptionError } from "../src/errors.ts";
-import { nearest } from "../src/options.ts";
 
 const payload = z.object({ to: z.string() });
 
@@ -86,8 +85,9 @@ test.for<{ what: string; options: object; code: string; path: string; says?: str
   {
     what: "a misspelt part of the backoff",
     options: { backoff: { kind: "fixed", delay: 1 } },
-    code: "JOB_OPTION_INVALID",
-    path: "delayMs",
+    code: "JOB_OPTION_UNKNOWN",
+    path: "delay",
+    says: 'did you mean "delayMs"?',
   },
   {
     what: "an unknown kind of backoff",
@@ -105,9 +105,4 @@ test.for<{ what: string; options: object; code: string; path: string; says?: str
   const error = refusal(options);
   expect([error.code, error.details["path"]]).toEqual([code, path]);
   expect(error.message).toContain(says ?? "defineJob");
-});
-
-test("the nearest word is near, or there is none", () => {
-  expect(nearest("atempts", ["attempts", "timeoutMs"])).toBe("attempts");
-  expect(nearest("zzz", ["attempts", "timeoutMs"])).toBeUndefined();
 });

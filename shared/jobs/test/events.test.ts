@@ -226,6 +226,14 @@ const publish = createPublish({
   metrics: createMetrics({ service: "test", version: "0" }),
   newId: () => "id",
 });
+
+test("data that a subscriber could not read from JSON are refused where they are published", async () => {
+  const visited = defineEvent({ type: "visited", schema: z.object({ at: z.date() }) });
+  await expect(publish(visited, { at: new Date() })).rejects.toMatchObject({
+    code: "EVENT_DATA_INVALID",
+    details: { path: "at" },
+  });
+});
 const cyclic: { n: number; self?: unknown } = { n: 1 };
 cyclic.self = cyclic;
 const anything = defineEvent({ type: "anything", schema: z.any() });

@@ -1,9 +1,10 @@
 import { WarrenError } from "@warren/contracts";
 import { runWithContext } from "@warren/observability";
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { prepare } from "../src/client.ts";
 import { defineJob } from "../src/define.ts";
+import { handle } from "../src/handle.ts";
 import { createSlots } from "../src/slots.ts";
 
 const mail = defineJob({
@@ -28,6 +29,38 @@ test("a wrong payload is refused with the path to its field", () => {
   const error = refusal(() => prepare(mail, { user: { email: "nobody" } }));
   expect([error.code, error.details["path"]]).toEqual(["JOB_PAYLOAD_INVALID", "user.email"]);
   expect(error.message).toContain("payload of mail.user.email");
+});
+
+test.for<{ what: string; given: unknown; says: string }>([
+  { what: "the name of a job", given: "mail", says: 'got "mail"' },
+  { what: "a handler", given: handle(mail, () => undefined), says: "got a handler: give its definition" },
+  { what: "options that defineJob has not seen", given: { name: "mail" }, says: "made by defineJob" },
+  { what: "nothing", given: undefined, says: "got undefined" },
+])("$what in place of a definition is refused", ({ given, says }) => {
+  const error = refusal(() => prepare(given as typeof mail, good));
+  expect(error.code).toBe("JOB_OPTION_INVALID");
+  expect(error.message).toContain(says);
+});
+
+describe("a payload that its worker could not read from JSON is refused where it is enqueued", () => {
+  const at = new Date("2026-11-22T12:00:00Z");
+  test("z.date(), which takes no text", () => {
+    const definition = defineJob({ name: "visit", payload: z.object({ visits: z.array(z.object({ at: z.date() })) }) });
+    const error = refusal(() => prepare(definition, { visits: [{ at }] }));
+    expect([error.code, error.details["path"]]).toEqual(["JOB_PAYLOAD_INVALID", "visits.0.at"]);
+    expect(error.message).toContain("z.coerce.date()");
+    expect(prepare(definition, { visits: [] }).payload).toEqual({ visits: [] });
+  });
+
+  test.for<{ what: string; schema: z.ZodType; value: unknown }>([
+    { what: "z.coerce.date()", schema: z.coerce.date(), value: at },
+    { what: "an ISO text", schema: z.iso.datetime(), value: at.toISOString() },
+    { what: "a union with text", schema: z.union([z.date(), z.string()]), value: at },
+    { what: "a schema of its own", schema: z.preprocess((value) => new Date(String(value)), z.date()), value: at },
+  ])("$what is taken", ({ schema, value }) => {
+    const definition = defineJob({ name: "visit", payload: z.object({ at: schema }) });
+    expect(prepare(definition, { at: value }).payload).toEqual({ at: value });
+  });
 });
 
 const cycle: Record<string, unknown> = {};

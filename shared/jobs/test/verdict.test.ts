@@ -123,7 +123,7 @@ describe("decide", () => {
       when: "nobody here handles it",
       outcome: { kind: "unhandled", name: "x", version: 2, known: [1, 2] },
       policy: { excused: 3 },
-      verdict: { kind: "snoozed", delayMs: 8_000 },
+      verdict: { kind: "snoozed", delayMs: 8_000, error: { code: "JOB_UNKNOWN" } },
     },
     {
       when: "nobody has handled it for long",

@@ -9,6 +9,12 @@ const wide = { ...resize, leastSlots: 8 };
 const parts = { ledger: {}, session: {}, log: {}, metrics: {}, jobs: [resize] };
 
 test.for<{ what: string; options: object; code?: string; path: string; says: string }>([
+  {
+    what: "a definition in place of a handler",
+    options: { jobs: [resize, resize.definition] },
+    path: "jobs.1",
+    says: "handle(definition, …)",
+  },
   { what: "a concurrency of 0", options: { concurrency: 0 }, path: "concurrency", says: ">0" },
   { what: "a concurrency of NaN", options: { concurrency: Number.NaN }, path: "concurrency", says: "whole number" },
   { what: "a negative concurrency", options: { concurrency: -1 }, path: "concurrency", says: ">0" },

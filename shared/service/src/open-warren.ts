@@ -9,6 +9,7 @@ import {
   createWorker,
   type JobHandler,
   openPayloads,
+  parseOptions,
   payloadSettings,
   type QueueControl,
   type Subscriber,
@@ -62,16 +63,26 @@ export interface Warren extends AsyncDisposable {
 
 export type WarrenWorkerOptions = Omit<WorkerOptions, "ledger" | "session" | "jobs" | "log" | "metrics" | "payloads">;
 
+const warrenOptions = z.strictObject({
+  name: z.string().min(1).max(100),
+  environment: z.unknown().optional(),
+  migrate: z.boolean().optional(),
+  drainMs: z.number().int().min(0).optional(),
+  log: z.unknown().optional(),
+  metrics: z.unknown().optional(),
+});
+
 /** What `drain` and dispose end, in this order. */
 type Ending = Pick<Worker, "quiet" | "drain">;
 
 /**
  * Opens Warren from the environment. The broker may be away: enqueuing does not need it. Delays, retries, schedules and rescue need a
  * `services/dispatcher` somewhere. Signals are yours; `runService` is for processes that have nothing else to do.
- * @throws ConfigError naming every wrong variable; LedgerError `LEDGER_UNAVAILABLE`, `LEDGER_SCHEMA_BEHIND`, `LEDGER_SCHEMA_NEWER`.
+ * @throws JobOptionError `JOB_OPTION_UNKNOWN`, `JOB_OPTION_INVALID`; ConfigError naming every wrong variable; LedgerError `LEDGER_UNAVAILABLE`, `LEDGER_SCHEMA_BEHIND`, `LEDGER_SCHEMA_NEWER`.
  */
 export async function openWarren(options: WarrenOptions): Promise<Warren> {
-  const { name, environment = process.env, drainMs = 20_000 } = options;
+  const { name, drainMs = 20_000 } = parseOptions("openWarren", warrenOptions, options);
+  const { environment = process.env } = options;
   const schemas = [ledgerConfig, amqpConfig, payloadSettings, z.object({ LOG_LEVEL: logLevel })] as const;
   const [database, broker, sealing, logging] = readConfig(schemas, environment);
   const { log = createLogger({ service: name, level: logging.LOG_LEVEL }) } = options;

@@ -3,7 +3,7 @@ import { defineEvent, defineJob, handle, subscribe } from "@warren/jobs";
 import { createWorld, waitFor } from "@warren/testing";
 import { expect, test } from "vitest";
 import { z } from "zod";
-import { openWarren } from "../src/open-warren.ts";
+import { openWarren, type WarrenOptions } from "../src/open-warren.ts";
 import { tenLines } from "./examples/ten-lines.ts";
 
 const environmentOf = (world: { readonly databaseUrl: string; readonly amqpUrl: string }) => ({
@@ -53,6 +53,13 @@ test("an empty database is refused with what to do, or migrated where that is as
   await using warren = await openWarren({ name: "test", environment, migrate: true });
   const { id } = await warren.client.enqueue(defineJob({ name: "any", payload: z.object({}) }), {});
   expect(await warren.ledger.findJob(id)).toMatchObject({ state: "ready" });
+});
+
+test.for([
+  { what: "a misspelt option", options: { nme: "test" }, code: "JOB_OPTION_UNKNOWN" },
+  { what: "an option that is not there", options: { name: "test", drain: 5 }, code: "JOB_OPTION_UNKNOWN" },
+])("$what is refused before anything is opened", async ({ options, code }) => {
+  await expect(openWarren(options as unknown as WarrenOptions)).rejects.toMatchObject({ code });
 });
 
 test("every wrong setting is named at once, and none with its value", async () => {

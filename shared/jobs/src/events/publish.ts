@@ -4,7 +4,7 @@ import type { Ledger, NewOutboxEvent, RunSql } from "@warren/ledger";
 import { type CounterChild, currentContext, type Logger, type Metrics } from "@warren/observability";
 import { z } from "zod";
 import { JobDataError } from "../errors.ts";
-import { misfit } from "../json.ts";
+import { assertReadable, misfit } from "../json.ts";
 import { parseOptions } from "../options.ts";
 import type { EventDataOf, EventDefinition } from "./define.ts";
 import { writeHeaders } from "./wire.ts";
@@ -234,6 +234,7 @@ export function writeData(
     const text = `the data of ${type} cannot be written as JSON: ${typeof data}; an event without data carries null`;
     throw new JobDataError("EVENT_DATA_UNSERIALISABLE", text);
   }
+  assertReadable(`data of ${type}`, schema, body, "EVENT_DATA_INVALID");
   // at most three bytes a character: only long texts need counting
   if (body.length * 3 > maxBytes) {
     const bytes = Buffer.byteLength(body);

@@ -2,7 +2,7 @@ import type { FailurePolicy } from "@warren/ledger";
 import { z } from "zod";
 import type { JobDefinition, PayloadOf } from "../define.ts";
 import { JobOptionError } from "../errors.ts";
-import { durationMs, jobName, parseOptions } from "../options.ts";
+import { durationMs, instant, jobName, parseOptions } from "../options.ts";
 import { FlowError } from "./errors.ts";
 import { checkPlan, type Flow, type PlannedNode } from "./plan.ts";
 import type { FlowEndPayload, Undo } from "./schemas.ts";
@@ -84,7 +84,7 @@ const stepShape = {
   startOnFailure: z.boolean().default(false),
   compensate: definition.optional(),
   delayMs: durationMs.optional(),
-  at: z.date().optional(),
+  at: instant.optional(),
   priority: z.number().int().min(0).max(1_000).optional(),
   key: z.string().min(1).max(200).optional(),
 };

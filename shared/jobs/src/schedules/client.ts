@@ -9,7 +9,7 @@ import {
 import { z } from "zod";
 import type { JobDefinition } from "../define.ts";
 import { JobOptionError } from "../errors.ts";
-import { count, durationMs, parseOptions, queueName } from "../options.ts";
+import { count, durationMs, instant, parseOptions, queueName } from "../options.ts";
 import { defineSchedule, newScheduleOf, type Prepare, type ScheduleOptions } from "./define.ts";
 
 /** Schedules at run time. An unknown name is `SCHEDULE_UNKNOWN`. */
@@ -57,7 +57,7 @@ export interface TimingOptions {
   readonly prepare: Prepare;
 }
 
-const rescheduleOptions = z.strictObject({ delayMs: durationMs.optional(), at: z.date().optional() });
+const rescheduleOptions = z.strictObject({ delayMs: durationMs.optional(), at: instant.optional() });
 const filterOptions = z.strictObject({
   job: z.looseObject({ name: z.string() }).optional(),
   queue: queueName.optional(),

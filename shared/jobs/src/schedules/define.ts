@@ -12,7 +12,7 @@ import { z } from "zod";
 import type { JobDefinition, PayloadOf } from "../define.ts";
 import { JobOptionError } from "../errors.ts";
 import { jsonText, misfit } from "../json.ts";
-import { parseOptions } from "../options.ts";
+import { instant, parseOptions } from "../options.ts";
 
 /** A schedule, as written by its author. */
 export interface ScheduleOptions<Definition extends JobDefinition = JobDefinition> {
@@ -75,8 +75,8 @@ const scheduleOptions = z.strictObject({
   payload: z.unknown(),
   when: rhythm,
   timeZone: z.string().optional(),
-  start: z.date().optional(),
-  end: z.date().optional(),
+  start: instant.optional(),
+  end: instant.optional(),
   limit: z.number().int().min(1).max(2_000_000_000).optional(),
   misfire: z
     .union([z.enum(["skip", "once"]), z.strictObject({ catchUp: z.number().int().min(1).max(1_000) })], {

@@ -113,7 +113,7 @@ test.for<[string, (f: FlowBuilder) => unknown, object]>([
   [
     "an id of its own, which a node has in its name",
     (f) => job(f, "a", [], { id: "x" }),
-    { code: "FLOW_OPTION_INVALID", details: { path: "id", nearest: "at" } },
+    { code: "FLOW_OPTION_INVALID", details: { path: "id" } },
   ],
   [
     "too many nodes",

@@ -1,3 +1,4 @@
+import { nearest } from "@warren/contracts";
 import { dayMs } from "./cron.ts";
 import { ScheduleError } from "./errors.ts";
 
@@ -78,14 +79,18 @@ function offsets(name: string): (instant: number) => number {
   };
 }
 
-/** Zones of the same city, or that begin alike. */
+/** The zone that is written nearly so, of that city, or whose city is written nearly so. */
 function hint(name: string): string {
-  const wanted = name.toLowerCase().replaceAll(" ", "_");
-  const city = wanted.slice(wanted.lastIndexOf("/") + 1);
-  if (city.length < 3) return '; expected an IANA name such as "Europe/Berlin"';
+  const wanted = name.replaceAll(" ", "_");
   const known = Intl.supportedValuesOf("timeZone");
+  const cities = new Map(known.map((zone) => [cityOf(zone), zone]));
   const near =
-    known.find((zone) => zone.toLowerCase().endsWith(`/${city}`)) ??
-    known.find((zone) => zone.toLowerCase().includes(`/${city.slice(0, Math.max(3, city.length - 2))}`));
+    cities.get(cityOf(wanted)) ??
+    nearest(wanted, known) ??
+    cities.get(nearest(cityOf(wanted), [...cities.keys()]) ?? "");
   return near === undefined ? '; expected an IANA name such as "Europe/Berlin"' : `; did you mean "${near}"?`;
+}
+
+function cityOf(zone: string): string {
+  return zone.slice(zone.lastIndexOf("/") + 1).toLowerCase();
 }

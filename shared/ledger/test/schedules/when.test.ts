@@ -106,7 +106,9 @@ test.for<{ what: string; when: WhenOption; code: string; says: string }>([
 });
 
 test.for([
-  { zone: "Europe/Berln", says: "did you mean" },
+  { zone: "Europe/Berln", says: 'did you mean "Europe/Berlin"?' },
+  { zone: "America/New York", says: 'did you mean "America/New_York"?' },
+  { zone: "Berln", says: 'did you mean "Europe/Berlin"?' },
   { zone: "Berlin", says: 'did you mean "Europe/Berlin"?' },
   { zone: "Mars/Olympus", says: "expected an IANA name" },
   { zone: "", says: "expected an IANA name" },
