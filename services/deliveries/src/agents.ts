@@ -1,7 +1,7 @@
 import type { OpenEndpoint } from "@warren/jobs";
 import { Agent } from "undici";
 import type { AddressGuard } from "./address.ts";
-import { createConnector } from "./connect.ts";
+import { type ConnectorOptions, createConnector } from "./connect.ts";
 
 /** Connections to one endpoint, by its settings at one revision. */
 interface EndpointAgent {
@@ -19,14 +19,16 @@ const mostAgents = 1_000;
 /** A connection that its server closes just as it is used again is a failed try: short of what servers allow, unless they say more. */
 const idleMs = 1_000;
 
-/** Endpoints share no connection: client certificates and proxies are theirs. */
-export function createAgents({
-  guard,
-  most = mostAgents,
-}: {
+export interface AgentsOptions {
   readonly guard: AddressGuard;
+  /** Default `dns.lookup`. */
+  readonly resolve?: ConnectorOptions["resolve"] | undefined;
+  /** Endpoints whose connections are kept. Default 1,000. */
   readonly most?: number;
-}): Agents {
+}
+
+/** Endpoints share no connection: client certificates and proxies are theirs. */
+export function createAgents({ guard, resolve, most = mostAgents }: AgentsOptions): Agents {
   /** In order of use; the first was used longest ago. */
   const agents = new Map<string, EndpointAgent & { readonly revision: number }>();
   const closing = new Set<Promise<void>>();
@@ -52,6 +54,7 @@ export function createAgents({
       let address: string | undefined;
       const connect = createConnector({
         guard,
+        resolve,
         localAddress: settings.localAddress,
         proxyUrl: sealed.proxyUrl,
         clientCertificate: sealed.clientCertificate,

@@ -17,7 +17,7 @@ import { createEndpointStore, createWebhookDeliveries } from "@warren/ledger";
 import { createProvider } from "@warren/resilience";
 import type { RunningService, ServiceContext } from "@warren/service";
 import { createAddressGuard } from "./address.ts";
-import { createAgents } from "./agents.ts";
+import { type AgentsOptions, createAgents } from "./agents.ts";
 import type { DeliveriesConfig, deliveriesConfig } from "./config.ts";
 import { openSnsConfirmations } from "./confirm-sns.ts";
 import { deliverHandler } from "./deliver.ts";
@@ -25,6 +25,7 @@ import { DeliveryFailedError } from "./errors.ts";
 import { fanOutHandler } from "./fan-out.ts";
 import { createKeeper } from "./keeper.ts";
 import { createDeliveryMetrics } from "./metrics.ts";
+import { createPlaces } from "./places.ts";
 
 export const deliveriesNeeds = { ledger: true, amqp: "required" } as const;
 
@@ -39,13 +40,16 @@ const maxRestMs = 3_600_000;
 const snsTimeoutMs = 15_000;
 
 /** Starts the worker of the queue `deliveries`: endpoint → try in the ledger → signed POST to a guarded address → what came of it. */
-export async function startDeliveries(context: Context): Promise<RunningService> {
+export async function startDeliveries(
+  context: Context,
+  { resolve }: Pick<AgentsOptions, "resolve"> = {},
+): Promise<RunningService> {
   const { config, ledger, session, log, metrics, tracing } = context;
   await using stack = new AsyncDisposableStack();
 
   const { keyRing } = openPayloads(config);
   const guard = createAddressGuard(config.WARREN_DELIVERY_ALLOW);
-  const agents = stack.use(createAgents({ guard }));
+  const agents = stack.use(createAgents({ guard, resolve }));
   // its queue is governed, so that the dispatcher sends whatever it enqueues
   const client = stack.use(createClient({ ledger, log, metrics }));
   const deliveries = createWebhookDeliveries(ledger);
@@ -66,6 +70,12 @@ export async function startDeliveries(context: Context): Promise<RunningService>
     deliveries,
     keeper,
     agents,
+    places: createPlaces({
+      base: config.WARREN_DELIVERY_CONCURRENCY,
+      slowAfterMs: config.WARREN_DELIVERY_SLOW_AFTER_MS,
+      mostSlow: config.WARREN_DELIVERY_MOST_SLOW,
+      resize: (places) => worker.setConcurrency(places),
+    }),
     metrics: createDeliveryMetrics(metrics),
     scheduleMs: config.WARREN_DELIVERY_RETRY,
     userAgent: config.WARREN_DELIVERY_USER_AGENT,

@@ -46,6 +46,16 @@ export const deliveriesConfig = payloadSettings.pick({ WARREN_PAYLOAD_KEYS: true
   WARREN_DELIVERY_CONCURRENCY: count(1, 10_000)
     .default(512)
     .describe("how many deliveries this process has under way at once, 1 to 10000"),
+  WARREN_DELIVERY_SLOW_AFTER_MS: count(1, 30_000)
+    .default(1_000)
+    .describe(
+      "after how many milliseconds of waiting for its endpoint a delivery leaves its place to another one, 1 to 30000",
+    ),
+  WARREN_DELIVERY_MOST_SLOW: count(0, 100_000)
+    .default(4_096)
+    .describe(
+      "how many such slow deliveries this process has under way beside WARREN_DELIVERY_CONCURRENCY, 0 to 100000",
+    ),
   WARREN_DELIVERY_PER_ENDPOINT: count(1, 1_000)
     .default(10)
     .describe("how many deliveries to one endpoint are under way at once over all processes, 1 to 1000"),

@@ -14,7 +14,7 @@ export interface ConnectorOptions extends Pick<EndpointSecrets, "proxyUrl" | "cl
   /** Called with the address of each connection. */
   readonly onConnected: (address: string) => void;
   /** Default `dns.lookup`. */
-  readonly resolve?: typeof dnsLookup;
+  readonly resolve?: typeof dnsLookup | undefined;
 }
 
 /**

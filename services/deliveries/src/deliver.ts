@@ -8,6 +8,7 @@ import { DeliveryFailedError, disabledError } from "./errors.ts";
 import { type Exchange, exchange } from "./exchange.ts";
 import type { EndpointKeeper } from "./keeper.ts";
 import type { DeliveryMetrics } from "./metrics.ts";
+import type { Places } from "./places.ts";
 import { bodyOf, signatureHeaders, webhookIdOf } from "./sign.ts";
 import { type DeliveryVerdict, judge, type VerdictPolicy } from "./verdict.ts";
 
@@ -16,6 +17,7 @@ export interface DeliverOptions extends VerdictPolicy {
   readonly deliveries: WebhookDeliveryStore;
   readonly keeper: EndpointKeeper;
   readonly agents: Agents;
+  readonly places: Places;
   readonly metrics: DeliveryMetrics;
   /** Delays between tries. */
   readonly scheduleMs: readonly number[];
@@ -52,18 +54,22 @@ export function deliverHandler(options: DeliverOptions) {
 
     const agent = agents.of(endpoint);
     const headers = headersOf(job, endpoint, begun);
-    const answer = await exchange({
-      dispatcher: agent.dispatcher,
-      url: endpoint.url,
-      headers: { ...endpoint.sealed.headers, ...headers },
-      body: begun.body,
-      timeoutMs: endpoint.settings.timeoutMs,
-      maxResponseBytes: options.maxResponseBytes,
-      signal: job.signal,
-    });
+    const answer = await options.places.during(() =>
+      exchange({
+        dispatcher: agent.dispatcher,
+        url: endpoint.url,
+        headers: { ...endpoint.sealed.headers, ...headers },
+        body: begun.body,
+        timeoutMs: endpoint.settings.timeoutMs,
+        maxResponseBytes: options.maxResponseBytes,
+        signal: job.signal,
+      }),
+    );
     const verdict = judge(answer, options);
     metrics.observe(verdict.kind, answer.durationMs);
-    const report = { ...reportOf(delivery.id, begun, answer, headers), address: agent.address() };
+    const isRefused = answer.kind === "unanswered" && answer.reason === "ENDPOINT_ADDRESS_REFUSED";
+    const address = isRefused ? undefined : agent.address();
+    const report = { ...reportOf(delivery.id, begun, answer, headers), address };
 
     if (verdict.kind === "delivered") {
       await firmly(job, () => deliveries.settle({ ...report, outcome: "delivered" }));

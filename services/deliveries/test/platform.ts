@@ -16,6 +16,7 @@ import {
 import { type Ledger, migrate, openLedger, type WebhookDeliveryRecord } from "@warren/ledger";
 import { createLogger, createMetrics, openTracing } from "@warren/observability";
 import { createWorld, type World, waitFor } from "@warren/testing";
+import type { AgentsOptions } from "../src/agents.ts";
 import { startDeliveries } from "../src/app.ts";
 import { deliveriesConfig } from "../src/config.ts";
 
@@ -29,7 +30,7 @@ export interface Bench extends AsyncDisposable {
   readonly endpoints: Endpoints;
   readonly deliveries: OutboundDeliveries;
   /** Starts the service in this process. */
-  serve(settings?: Record<string, string>): Promise<void>;
+  serve(settings?: Record<string, string>, resolve?: AgentsOptions["resolve"]): Promise<void>;
   /** An endpoint with these fields. */
   endpoint(fields: NewEndpoint): Promise<CreatedEndpoint>;
   /** One event straight to an endpoint; the delivery's id. */
@@ -60,8 +61,8 @@ export async function openBench(): Promise<Bench> {
     client,
     endpoints,
     deliveries,
-    async serve(settings = {}) {
-      owned.use(await startService({ ledger, world }, settings));
+    async serve(settings = {}, resolve) {
+      owned.use(await startService({ ledger, world }, settings, resolve));
     },
     endpoint: (fields) => endpoints.create(fields),
     async deliver(endpoint, fields = {}) {
@@ -93,6 +94,7 @@ const eventOf = (eventType: string, fields: Record<string, unknown>) => ({
 async function startService(
   { ledger, world }: Pick<Bench, "ledger" | "world">,
   settings: Record<string, string>,
+  resolve: AgentsOptions["resolve"],
 ): Promise<AsyncDisposable> {
   await using stack = new AsyncDisposableStack();
   const log = createLogger({ service: "test", level: process.env["TEST_LOG"] === undefined ? "silent" : "info" });
@@ -100,7 +102,9 @@ async function startService(
   const tracing = stack.use(openTracing({ service: "test", version: "test", sampleRatio: 0 }));
   const session = stack.use(await openSession({ urls: [world.amqpUrl], name: "service", log }));
   const config = deliveriesConfig.parse({ ...serviceSettings, ...settings });
-  const service = stack.use(await startDeliveries({ config, ledger, session, log, metrics, tracing, version: "test" }));
+  const service = stack.use(
+    await startDeliveries({ config, ledger, session, log, metrics, tracing, version: "test" }, { resolve }),
+  );
   stack.defer(async () => {
     await service.quiet?.();
   });

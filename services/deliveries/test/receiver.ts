@@ -14,7 +14,10 @@ type Answer = (request: Received, response: ServerResponse) => void;
 /** Somebody's webhook endpoint on this machine, that answers as told. */
 export interface Receiver extends AsyncDisposable {
   readonly url: string;
+  readonly port: number;
   readonly received: readonly Received[];
+  /** The addresses at which connections came. */
+  readonly connections: readonly string[];
   answer(how: Answer): void;
 }
 
@@ -27,8 +30,10 @@ export const status =
 /** Never answers; the server closes such connections at its end. */
 export const silence: Answer = () => undefined;
 
-export async function startReceiver(): Promise<Receiver> {
+/** `host`: `0.0.0.0` for all addresses of this machine. */
+export async function startReceiver(host = "127.0.0.1"): Promise<Receiver> {
   const received: Received[] = [];
+  const connections: string[] = [];
   let answer: Answer = status(204);
   const take = async (request: IncomingMessage, response: ServerResponse) => {
     const chunks: Buffer[] = [];
@@ -43,11 +48,15 @@ export async function startReceiver(): Promise<Receiver> {
   const server = createServer((request, response) => {
     take(request, response).catch(() => response.destroy());
   });
-  server.listen(0, "127.0.0.1");
+  server.on("connection", ({ localAddress = "" }) => connections.push(localAddress));
+  server.listen(0, host);
   await once(server, "listening");
+  const { port } = server.address() as AddressInfo;
   return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}/hooks`,
+    url: `http://127.0.0.1:${port}/hooks`,
+    port,
     received,
+    connections,
     answer(how) {
       answer = how;
     },
