@@ -5,16 +5,7 @@ export { confirmYookassaPayment } from "./builtin/confirm-yookassa.ts";
 export { deliverWebhook, publishWebhook, webhookRetryDelayMs } from "./builtin/deliver-webhook.ts";
 export { endpointDisabled } from "./builtin/endpoint-disabled.ts";
 export { sendTemplateEmail } from "./builtin/send-template.ts";
-export {
-  type Client,
-  type ClientOptions,
-  createClient,
-  type Enqueued,
-  type EnqueueItem,
-  type EnqueueOptions,
-  type PrepareOptions,
-  prepare,
-} from "./client.ts";
+export { type Client, type ClientOptions, createClient, type EnqueueItem } from "./client.ts";
 export type { Bulk, BulkOptions } from "./control/bulk.ts";
 export { type Control, type ControlOptions, createControl, type JobDetail } from "./control/control.ts";
 export { hintCancels } from "./control/control-channel.ts";
@@ -37,6 +28,7 @@ export {
   type PayloadOf,
   type ResultOf,
 } from "./define.ts";
+export { type EnqueueOptions, type PrepareOptions, prepare } from "./draft.ts";
 export {
   type AbortCode,
   JobAbortedError,
@@ -164,3 +156,4 @@ export {
 } from "./upcast.ts";
 export { createWorker, type Worker, type WorkerOptions, type WorkerState } from "./worker.ts";
 export type { AutoscaleOptions, RecycleOptions } from "./worker-options.ts";
+export { type Enqueued } from "./writer.ts";

@@ -2,8 +2,8 @@ import { WarrenError } from "@warren/contracts";
 import { runWithContext } from "@warren/observability";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
-import { prepare } from "../src/client.ts";
 import { defineJob } from "../src/define.ts";
+import { prepare } from "../src/draft.ts";
 import { handle } from "../src/handle.ts";
 import { createSlots } from "../src/slots.ts";
 

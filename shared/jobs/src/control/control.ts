@@ -12,8 +12,8 @@ import type {
   RetryOrder,
 } from "@warren/ledger";
 import type { Logger } from "@warren/observability";
-import { prepare } from "../client.ts";
 import type { JobDefinition } from "../define.ts";
+import { prepare } from "../draft.ts";
 import { JobError, JobOptionError } from "../errors.ts";
 import { parseOptions } from "../options.ts";
 import { sealPayload } from "../payloads/payload.ts";

@@ -1,8 +1,8 @@
 import { array, assert, constantFrom, nat, property } from "fast-check";
 import { expect, test } from "vitest";
 import { z } from "zod";
-import { prepare } from "../../src/client.ts";
 import { defineJob } from "../../src/define.ts";
+import { prepare } from "../../src/draft.ts";
 import { exceeds } from "../../src/payloads/limits.ts";
 
 const note = (options: object = {}) => defineJob({ name: "note", payload: z.object({ text: z.string() }), ...options });

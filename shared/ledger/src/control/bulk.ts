@@ -1,47 +1,12 @@
 import type { Database, Row } from "../database.ts";
 import type { FollowUps } from "../follow-ups.ts";
-import type { JobState } from "../job.ts";
 import type { Again } from "../retrying.ts";
 import type { RunSql, TableName } from "../sql.ts";
-import { bringBack } from "./bring-back.ts";
-import { type CancelAnswer, cancelIn } from "./cancel.ts";
-import { discardIn } from "./discard.ts";
-import { filterJson, filterSql, type JobFilter } from "./job-filter.ts";
-
-export type BulkAction = "cancel" | "retry" | "discard" | "restore";
-export type BulkState = "running" | "paused" | "done" | "aborted";
-
-export interface NewBulk {
-  readonly action: BulkAction;
-  readonly filter: JobFilter;
-  readonly by: string;
-  readonly reason: string;
-  /** Jobs a second at most. Default: as fast as it goes. */
-  readonly rate?: number;
-  /** Takes at most so many, the oldest first. */
-  readonly limit?: number;
-}
-
-/** An operation on many jobs: who does what to how many, and how far it is. Kept as the audit of it. */
-export interface BulkOperation {
-  readonly id: string;
-  readonly action: BulkAction;
-  readonly state: BulkState;
-  readonly filter: Readonly<Record<string, unknown>>;
-  readonly by: string;
-  readonly reason: string;
-  readonly rate: number | undefined;
-  /** Jobs that matched when it was made; no other is ever touched. */
-  readonly matched: number;
-  readonly changed: number;
-  readonly skipped: number;
-  /** Why jobs were left alone: code and number. */
-  readonly skips: Readonly<Record<string, number>>;
-  readonly createdAt: Date;
-  readonly finishedAt: Date | undefined;
-  /** Who paused or aborted it last. */
-  readonly endedBy: string | undefined;
-}
+import { actOn } from "./bulk-batch.ts";
+import { type BulkAction, type BulkOperation, type NewBulk, operationOf } from "./bulk-operation.ts";
+import { readMatching, takeTargets } from "./bulk-targets.ts";
+import type { CancelAnswer } from "./cancel.ts";
+import { filterJson, type JobFilter } from "./job-filter.ts";
 
 export interface BulkLedger {
   /** How many jobs match now. */
@@ -72,44 +37,10 @@ export interface BulkOptions {
   readonly again: { readonly undone: Again; readonly repeatable: Again };
 }
 
-const jobsPerRead = 20_000;
 const mostPerBatch = 500;
-const endOfTime = "00000000-0000-0000-0000-000000000000";
-const unfinishedStates = ["blocked", "scheduled", "ready", "running", "retrying"] as const;
-const failedStates = ["dead", "cancelled"] as const;
-
-/** Which states an action looks at: of those it can change, those that the filter names; a retry without states means the dead. */
-function statesOf(action: BulkAction, filter: JobFilter): readonly JobState[] {
-  const all: readonly JobState[] = action === "cancel" ? unfinishedStates : failedStates;
-  const { states } = filter;
-  if (states !== undefined) return all.filter((state) => states.includes(state));
-  return action === "retry" ? ["dead"] : all;
-}
 
 export function createBulkLedger({ database, table, followUps, newId, again }: BulkOptions): BulkLedger {
   const { undone, repeatable } = again;
-
-  /** Hears of all jobs that match, in several statements of one snapshot. `use` is the rest of a statement over `found`. */
-  async function readMatching(
-    run: RunSql,
-    { action, filter, limit = Number.POSITIVE_INFINITY }: Pick<NewBulk, "action" | "filter" | "limit">,
-    into?: string,
-  ): Promise<number> {
-    const json = filterJson(filter);
-    let matched = 0;
-    for (const state of statesOf(action, filter)) {
-      for (let cursor = endOfTime; matched < limit; ) {
-        const asked = Math.min(jobsPerRead, limit - matched);
-        const own = into === undefined ? [] : [into];
-        const { rows } = await run(matchSql(table, action, into !== undefined), [json, state, cursor, asked, ...own]);
-        const count = Number(rows[0]?.["count"] ?? 0);
-        matched += count;
-        if (count < asked) break;
-        cursor = String(rows[0]?.["last"]);
-      }
-    }
-    return matched;
-  }
 
   async function start(bulk: NewBulk): Promise<BulkOperation> {
     const { action, filter, by, reason, rate } = bulk;
@@ -117,7 +48,7 @@ export function createBulkLedger({ database, table, followUps, newId, again }: B
       // all reads see the jobs as they are now
       await run("set transaction isolation level repeatable read", []);
       const id = newId();
-      const matched = await readMatching(run, bulk, id);
+      const matched = await readMatching(run, table, bulk, id);
       const { rows } = await run(
         `insert into ${table("bulk_operations")} (id, action, filter, requested_by, reason, rate, matched, state, finished_at)
          values ($1, $2, $3::text::jsonb, $4, $5, $6, $7, case when $7 = 0 then 'done' else 'running' end,
@@ -140,14 +71,8 @@ export function createBulkLedger({ database, table, followUps, newId, again }: B
     if (row === undefined) return undefined;
     const operation = operationOf(row);
     const size = operation.rate === undefined ? mostPerBatch : Math.min(mostPerBatch, Math.ceil(operation.rate));
-    const left = await run(
-      `delete from ${table("bulk_targets")} where operation_id = $1 and job_id = any (array(
-         select job_id from ${table("bulk_targets")} where operation_id = $1 order by job_id limit $2
-       )) returning job_id`,
-      [operation.id, size],
-    );
-    const ids = left.rows.map((target) => String(target["job_id"])).sort();
-    const done = await act(run, operation, ids);
+    const ids = await takeTargets(run, table, operation.id, size);
+    const done = await actOn(run, table, operation, ids);
     const pauseMs = operation.rate === undefined ? 0 : (ids.length / operation.rate) * 1_000;
     await run(
       `update ${table("bulk_operations")}
@@ -169,42 +94,6 @@ export function createBulkLedger({ database, table, followUps, newId, again }: B
     return { step: { operationId: operation.id, jobs: ids.length, cancels: done.cancels }, finished };
   }
 
-  async function act(run: RunSql, operation: BulkOperation, ids: readonly string[]): Promise<Done> {
-    if (ids.length === 0) return nothing;
-    const { action, by, reason } = operation;
-    if (action === "cancel") return cancelBatch(run, operation, ids);
-    if (action === "retry") {
-      const answers = await bringBack(run, table, ids, {});
-      return { ...nothing, refused: answers.map(({ kind }) => kind).filter((kind) => kind !== "retried") };
-    }
-    const answers = await discardIn(run, table, ids, { by: `${by}: ${reason}`, discards: action === "discard" });
-    return { ...nothing, refused: answers.map(({ kind }) => kind).filter((kind) => kind !== "done") };
-  }
-
-  /** Where the filter names states, a job that has moved on since is left alone. Locks in id order. */
-  async function cancelBatch(run: RunSql, operation: BulkOperation, ids: readonly string[]): Promise<Done> {
-    const { by, reason, filter } = operation;
-    const states = filter["states"];
-    let chosen = ids;
-    if (states !== undefined) {
-      const { rows } = await run(
-        `with locked as materialized (
-           select id, state from ${table("jobs")}
-           where id = any (array(select value::uuid from json_array_elements_text($1::text::json) value)) order by id for update
-         )
-         select id from locked where $2::text::jsonb ? state`,
-        [JSON.stringify(ids), JSON.stringify(states)],
-      );
-      chosen = rows.map((row) => String(row["id"]));
-    }
-    const { answers, ended } = await cancelIn(run, table, chosen, { by, reason, asksRunning: true });
-    const refused: string[] = answers
-      .map(({ kind }) => kind)
-      .filter((kind) => kind === "finished" || kind === "missing");
-    for (let moved = chosen.length; moved < ids.length; moved += 1) refused.push("state_changed");
-    return { ended, refused, cancels: answers.filter(({ kind }) => kind === "requested") };
-  }
-
   const read = async (text: string, values: readonly unknown[]): Promise<BulkOperation | undefined> => {
     const { rows } = await database.query(text, values);
     return rows[0] === undefined ? undefined : operationOf(rows[0]);
@@ -216,7 +105,7 @@ export function createBulkLedger({ database, table, followUps, newId, again }: B
       repeatable(() =>
         database.transaction(async (run) => {
           await run("set transaction isolation level repeatable read, read only", []);
-          return readMatching(run, { action, filter });
+          return readMatching(run, table, { action, filter });
         }),
       ),
     start: (bulk) => undone(() => start(bulk)),
@@ -250,41 +139,6 @@ export function createBulkLedger({ database, table, followUps, newId, again }: B
   };
 }
 
-interface Done {
-  readonly ended: readonly Row[];
-  /** One entry a job that was left alone: why. */
-  readonly refused: readonly string[];
-  readonly cancels: readonly CancelAnswer[];
-}
-
-const nothing: Done = { ended: [], refused: [], cancels: [] };
-
-/** Jobs in one state that match, after a cursor; `takes`: writes them down for the operation `$5`. Index: jobs_history_failed, jobs (id). */
-function matchSql(table: TableName, action: BulkAction, takes: boolean): string {
-  const source = action === "cancel" ? "jobs" : "jobs_history";
-  const discarded = {
-    cancel: "",
-    retry: "and j.discarded_at is null",
-    discard: "and j.discarded_at is null",
-    restore: "and j.discarded_at is not null",
-  };
-  const notSucceeded = source === "jobs" ? "" : "and j.state <> 'succeeded'";
-  return `with found as materialized (
-      select j.id from ${table(source)} j
-      where j.state = $2::text ${notSucceeded} and j.id > $3::uuid ${discarded[action]}
-      and ${filterSql(1, source)}
-      order by j.id limit $4
-    )${
-      takes
-        ? `,
-    taken as (
-      insert into ${table("bulk_targets")} (operation_id, job_id) select $5::uuid, id from found
-    )`
-        : ""
-    }
-    select count(*) as count, (select id from found order by id desc limit 1) as last from found`;
-}
-
 function addUp(before: Readonly<Record<string, number>>, reasons: readonly string[]): Record<string, number> {
   const sums = { ...before };
   for (const reason of reasons) sums[reason] = (sums[reason] ?? 0) + 1;
@@ -295,24 +149,4 @@ function one(rows: readonly Row[]): Row {
   const [row] = rows;
   if (row === undefined) throw new RangeError("an insert returned no row");
   return row;
-}
-
-function operationOf(row: Row): BulkOperation {
-  const { finished_at: finishedAt, ended_by: endedBy, rate } = row;
-  return {
-    id: String(row["id"]),
-    action: row["action"] as BulkAction,
-    state: row["state"] as BulkState,
-    filter: row["filter"] as Readonly<Record<string, unknown>>,
-    by: String(row["requested_by"]),
-    reason: String(row["reason"]),
-    rate: typeof rate === "number" ? rate : undefined,
-    matched: Number(row["matched"]),
-    changed: Number(row["changed"]),
-    skipped: Number(row["skipped"]),
-    skips: row["skips"] as Readonly<Record<string, number>>,
-    createdAt: row["created_at"] as Date,
-    finishedAt: finishedAt instanceof Date ? finishedAt : undefined,
-    endedBy: typeof endedBy === "string" ? endedBy : undefined,
-  };
 }
