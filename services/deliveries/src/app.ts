@@ -15,7 +15,7 @@ import {
 } from "@warren/jobs";
 import { createEndpointStore, createWebhookDeliveries } from "@warren/ledger";
 import { createProvider } from "@warren/resilience";
-import type { RunningService, ServiceContext } from "@warren/service";
+import { type RunningService, type ServiceContext, startWorkerService } from "@warren/service";
 import { createAddressGuard } from "./address.ts";
 import { type AgentsOptions, createAgents } from "./agents.ts";
 import type { DeliveriesConfig, deliveriesConfig } from "./config.ts";
@@ -96,30 +96,21 @@ export async function startDeliveries(
   // an endpoint has its places, and no more: one that is slow fills them and delays nobody else
   const limits = createLimits({ ledger });
   await limits.declare({ [deliverWebhookJob.queue]: { keyConcurrency: config.WARREN_DELIVERY_PER_ENDPOINT } });
-  const worker = stack.use(
-    createWorker({
-      ledger,
-      session,
-      jobs: [
-        handle(scheduled(deliverWebhook, config), deliver),
-        handle(publishWebhook, fanOutHandler({ endpoints: store, client })),
-        handle(confirmSnsSubscription, (job) => sns.confirm(job)),
-      ],
-      concurrency: config.WARREN_DELIVERY_CONCURRENCY,
-      version: context.version,
-      log,
-      metrics,
-      tracing,
-    }),
-  );
-  await worker.start();
-
-  const owned = stack.move();
-  return {
-    quiet: () => worker.quiet(),
-    drain: (deadline) => worker.drain(deadline),
-    [Symbol.asyncDispose]: () => owned.disposeAsync(),
-  };
+  const worker = createWorker({
+    ledger,
+    session,
+    jobs: [
+      handle(scheduled(deliverWebhook, config), deliver),
+      handle(publishWebhook, fanOutHandler({ endpoints: store, client })),
+      handle(confirmSnsSubscription, (job) => sns.confirm(job)),
+    ],
+    concurrency: config.WARREN_DELIVERY_CONCURRENCY,
+    version: context.version,
+    log,
+    metrics,
+    tracing,
+  });
+  return await startWorkerService(worker, stack);
 }
 
 /** The definition with the configured schedule. What was written down as the next try is when it is. */

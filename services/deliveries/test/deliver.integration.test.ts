@@ -1,4 +1,5 @@
 import { createPublicKey, verify } from "node:crypto";
+import { endpointDisabled, subscribe } from "@warren/jobs";
 import { waitFor } from "@warren/testing";
 import { Webhook } from "standardwebhooks";
 import { describe, expect, test } from "vitest";
@@ -178,7 +179,11 @@ describe("an endpoint that fails", () => {
   });
 
   test("with 410 is disabled at once with a notice; what came meanwhile is sent after it was enabled", async () => {
-    await using bench = await openBench();
+    const notices: string[] = [];
+    const watch = subscribe(endpointDisabled, { service: "test", name: "notices", ladderMs: [1_000] }, ({ data }) => {
+      notices.push(data.endpointId);
+    });
+    await using bench = await openBench({ subscriptions: [watch] });
     await using receiver = await startReceiver();
     receiver.answer(status(410));
     const { endpoint } = await bench.endpoint({ url: receiver.url, notify: "ops@example.com" });
@@ -191,12 +196,8 @@ describe("an endpoint that fails", () => {
     expect(await bench.until(second, "failed")).toMatchObject({ reason: "ENDPOINT_DISABLED", attempts: 0 });
     expect(receiver.received).toHaveLength(1);
 
-    const { rows } = await bench.ledger.query(
-      `select type, body from ${bench.ledger.table("event_outbox")} where topic = 'events'`,
-      [],
-    );
-    expect(rows).toMatchObject([{ type: "warren.endpoint.disabled" }]);
-    expect(JSON.stringify(rows)).toContain(endpoint.id);
+    await waitFor(() => notices.length > 0, { what: "the notice" });
+    expect(notices).toEqual([endpoint.id]);
     const mails = await bench.ledger.query(
       `select payload from ${bench.ledger.table("jobs")} where name = 'notifications.send-template'`,
       [],

@@ -1,10 +1,8 @@
 import { randomUUID } from "node:crypto";
-import { jobsExchange, jobsTopology, openSession, type Publisher } from "@warren/amqp";
 import type { NewEndpoint } from "@warren/contracts";
 import {
   type Client,
   type CreatedEndpoint,
-  createClient,
   createEndpoints,
   createOutboundDeliveries,
   deliverWebhook,
@@ -13,16 +11,17 @@ import {
   parseKeyRing,
   publishWebhook,
 } from "@warren/jobs";
-import { type Ledger, migrate, openLedger, type WebhookDeliveryRecord } from "@warren/ledger";
-import { createLogger, createMetrics, openTracing } from "@warren/observability";
-import { createWorld, type World, waitFor } from "@warren/testing";
+import type { Ledger, WebhookDeliveryRecord } from "@warren/ledger";
+import { createMetrics, openTracing } from "@warren/observability";
+import { type World, waitFor } from "@warren/testing";
+import { openTestWarren, type TestWarren, type TestWarrenOptions } from "@warren/testing/jobs";
 import type { AgentsOptions } from "../src/agents.ts";
 import { startDeliveries } from "../src/app.ts";
 import { deliveriesConfig } from "../src/config.ts";
 
 const payloadKeys = `test:${Buffer.alloc(32, 7).toString("base64")}`;
 
-/** A migrated world with a ledger, a pump in the dispatcher's place, and what an application uses. */
+/** A world with a ledger and a dispatcher, and what an application uses. */
 export interface Bench extends AsyncDisposable {
   readonly world: World;
   readonly ledger: Ledger;
@@ -41,19 +40,12 @@ export interface Bench extends AsyncDisposable {
   until(id: string, state: WebhookDeliveryRecord["state"], timeoutMs?: number): Promise<WebhookDeliveryRecord>;
 }
 
-export async function openBench(): Promise<Bench> {
+export async function openBench(options: Pick<TestWarrenOptions, "subscriptions"> = {}): Promise<Bench> {
   await using stack = new AsyncDisposableStack();
-  const log = createLogger({ service: "test", level: process.env["TEST_LOG"] === undefined ? "silent" : "info" });
-  const world = stack.use(await createWorld());
-  await migrate({ connectionString: world.databaseUrl, schema: world.schema, log });
-  const ledger = stack.use(await openLedger({ connectionString: world.databaseUrl, schema: world.schema, log }));
-  const session = stack.use(await openSession({ urls: [world.amqpUrl], name: "bench", log }));
-  const metrics = createMetrics({ service: "client", version: "test" });
-  const client = stack.use(createClient({ ledger, log, metrics }));
+  const warren = stack.use(await openTestWarren(options));
+  const { world, ledger, client } = warren;
   const endpoints = createEndpoints({ ledger, keyRing: parseKeyRing(payloadKeys) });
   const deliveries = createOutboundDeliveries({ ledger, client });
-  await session.declare(jobsTopology({ queues: ["deliveries"] }));
-  stack.use(startPump(ledger, session.publisher()));
   const owned = stack.move();
   return {
     world,
@@ -62,7 +54,7 @@ export async function openBench(): Promise<Bench> {
     endpoints,
     deliveries,
     async serve(settings = {}, resolve) {
-      owned.use(await startService({ ledger, world }, settings, resolve));
+      owned.use(await startService(warren, settings, resolve));
     },
     endpoint: (fields) => endpoints.create(fields),
     async deliver(endpoint, fields = {}) {
@@ -92,18 +84,16 @@ const eventOf = (eventType: string, fields: Record<string, unknown>) => ({
 });
 
 async function startService(
-  { ledger, world }: Pick<Bench, "ledger" | "world">,
+  warren: TestWarren,
   settings: Record<string, string>,
   resolve: AgentsOptions["resolve"],
 ): Promise<AsyncDisposable> {
   await using stack = new AsyncDisposableStack();
-  const log = createLogger({ service: "test", level: process.env["TEST_LOG"] === undefined ? "silent" : "info" });
   const metrics = createMetrics({ service: "deliveries", version: "test" });
   const tracing = stack.use(openTracing({ service: "test", version: "test", sampleRatio: 0 }));
-  const session = stack.use(await openSession({ urls: [world.amqpUrl], name: "service", log }));
   const config = deliveriesConfig.parse({ ...serviceSettings, ...settings });
   const service = stack.use(
-    await startDeliveries({ config, ledger, session, log, metrics, tracing, version: "test" }, { resolve }),
+    await startDeliveries({ ...warren, config, metrics, tracing, version: "test" }, { resolve }),
   );
   stack.defer(async () => {
     await service.quiet?.();
@@ -127,37 +117,4 @@ function after(id: string): string {
     .toString(16)
     .padStart(32, "0")
     .replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, "$1-$2-$3-$4-$5");
-}
-
-/** What the dispatcher does, as far as these tests need it: governed and due jobs, breakers' probes, releases after they close. */
-function startPump(ledger: Ledger, publisher: Publisher): AsyncDisposable {
-  const stop = new AbortController();
-  const round = async () => {
-    const released = [...(await ledger.takeDue({ limit: 500 })), ...(await ledger.takeUnsent({ limit: 500 }))];
-    for (const breaker of await ledger.breakers()) {
-      if (breaker.probeDue) released.push(...(await ledger.probeBreaker(breaker.name)).released);
-      if (breaker.state.kind === "closed" && breaker.holding) {
-        released.push(...(await ledger.releaseHeld({ name: breaker.name, limit: 500 })));
-      }
-    }
-    for (const { queue, governed } of await ledger.limits.waiting()) {
-      if (governed) released.push(...(await ledger.limits.release({ queue, limit: 500 })).jobs);
-    }
-    for (const { id, queue } of released) {
-      const body = Buffer.from(JSON.stringify({ v: 1, jobs: [id] }));
-      await publisher.publish({ exchange: jobsExchange, routingKey: queue, body, messageId: randomUUID() });
-    }
-  };
-  const running = (async () => {
-    while (!stop.signal.aborted) {
-      await round();
-      await new Promise((resolve) => setTimeout(resolve, 15));
-    }
-  })();
-  return {
-    async [Symbol.asyncDispose]() {
-      stop.abort();
-      await running;
-    },
-  };
 }

@@ -2,7 +2,7 @@ import { fileURLToPath } from "node:url";
 import { createWorker, handle, reportBreakersTo, sendTemplateEmail } from "@warren/jobs";
 import { createDeliveries } from "@warren/ledger";
 import { createProvider } from "@warren/resilience";
-import type { RunningService, ServiceContext } from "@warren/service";
+import { type RunningService, type ServiceContext, startWorkerService } from "@warren/service";
 import type { notificationsConfig } from "./config.ts";
 import { createDeliveryMetrics } from "./delivery-metrics.ts";
 import { createMailProvider } from "./mail-provider.ts";
@@ -55,38 +55,29 @@ export async function startNotifications(context: Context): Promise<RunningServi
   });
   health.add("smtp", smtpHealth(pool, { everyMs: healthEveryMs, now: Date.now }), "detail");
 
-  const worker = stack.use(
-    createWorker({
-      ledger,
-      session,
-      jobs: [
-        handle(
-          sendTemplateEmail,
-          sendTemplateHandler({
-            templates,
-            deliveries: createDeliveries(ledger),
-            mail,
-            metrics: createDeliveryMetrics(metrics),
-            unknownPolicy: config.WARREN_MAIL_UNKNOWN,
-            messageIdDomain: from.address.slice(from.address.lastIndexOf("@") + 1),
-            recipientHashKey: config.WARREN_RECIPIENT_HASH_KEY,
-          }),
-        ),
-      ],
-      concurrency: config.WARREN_MAIL_CONCURRENCY,
-      prefetch: config.WARREN_MAIL_PREFETCH,
-      version: context.version,
-      log,
-      metrics,
-      tracing,
-    }),
-  );
-  await worker.start();
-
-  const owned = stack.move();
-  return {
-    quiet: () => worker.quiet(),
-    drain: (deadline) => worker.drain(deadline),
-    [Symbol.asyncDispose]: () => owned.disposeAsync(),
-  };
+  const worker = createWorker({
+    ledger,
+    session,
+    jobs: [
+      handle(
+        sendTemplateEmail,
+        sendTemplateHandler({
+          templates,
+          deliveries: createDeliveries(ledger),
+          mail,
+          metrics: createDeliveryMetrics(metrics),
+          unknownPolicy: config.WARREN_MAIL_UNKNOWN,
+          messageIdDomain: from.address.slice(from.address.lastIndexOf("@") + 1),
+          recipientHashKey: config.WARREN_RECIPIENT_HASH_KEY,
+        }),
+      ),
+    ],
+    concurrency: config.WARREN_MAIL_CONCURRENCY,
+    prefetch: config.WARREN_MAIL_PREFETCH,
+    version: context.version,
+    log,
+    metrics,
+    tracing,
+  });
+  return await startWorkerService(worker, stack);
 }

@@ -130,7 +130,7 @@ describe("a mail server that is away", () => {
     );
 
     await platform.sink.setFault({ kind: "none" });
-    const jobs = await platform.finished(ids, 25_000);
+    const jobs = await platform.finished(ids);
     expect(jobs.every(({ state }) => state === "succeeded")).toBe(true);
     expect(platform.sink.counts()).toMatchObject({ messages: 60, uniqueMessageIds: 60 });
     // what was under way when it went down may have failed once; a held job has burnt nothing

@@ -1,6 +1,6 @@
 import { confirmYookassaPayment, createWorker, handle, reportBreakersTo } from "@warren/jobs";
 import { createProvider } from "@warren/resilience";
-import type { RunningService, ServiceContext } from "@warren/service";
+import { type RunningService, type ServiceContext, startWorkerService } from "@warren/service";
 import type { paymentsConfig } from "./config.ts";
 import { confirmYookassaHandler } from "./confirm-yookassa.ts";
 import { createPaymentMetrics } from "./payment-metrics.ts";
@@ -36,30 +36,21 @@ export async function startPayments(context: Context): Promise<RunningService> {
       },
     }),
   );
-  const worker = stack.use(
-    createWorker({
-      ledger,
-      session,
-      jobs: [
-        handle(
-          confirmYookassaPayment,
-          confirmYookassaHandler({ yookassa, ledger, metrics: createPaymentMetrics(metrics) }),
-        ),
-      ],
-      concurrency: config.WARREN_PAYMENTS_CONCURRENCY,
-      prefetch: config.WARREN_PAYMENTS_PREFETCH,
-      version: context.version,
-      log,
-      metrics,
-      tracing,
-    }),
-  );
-  await worker.start();
-
-  const owned = stack.move();
-  return {
-    quiet: () => worker.quiet(),
-    drain: (deadline) => worker.drain(deadline),
-    [Symbol.asyncDispose]: () => owned.disposeAsync(),
-  };
+  const worker = createWorker({
+    ledger,
+    session,
+    jobs: [
+      handle(
+        confirmYookassaPayment,
+        confirmYookassaHandler({ yookassa, ledger, metrics: createPaymentMetrics(metrics) }),
+      ),
+    ],
+    concurrency: config.WARREN_PAYMENTS_CONCURRENCY,
+    prefetch: config.WARREN_PAYMENTS_PREFETCH,
+    version: context.version,
+    log,
+    metrics,
+    tracing,
+  });
+  return await startWorkerService(worker, stack);
 }

@@ -1,11 +1,10 @@
 import { randomUUID } from "node:crypto";
-import { jobsExchange, openSession } from "@warren/amqp";
 import type { ConfirmYookassaPayload } from "@warren/contracts";
-import { type Client, confirmYookassaPayment, createClient } from "@warren/jobs";
-import { type JobRecord, type Ledger, migrate, openLedger } from "@warren/ledger";
-import { createLogger, createMetrics, openTracing } from "@warren/observability";
+import { type Client, confirmYookassaPayment } from "@warren/jobs";
+import type { Ledger } from "@warren/ledger";
+import { createMetrics, openTracing } from "@warren/observability";
 import { startYookassa, type YookassaStandIn } from "@warren/sandbox";
-import { createWorld, waitFor } from "@warren/testing";
+import { openTestWarren, type TestWarren } from "@warren/testing/jobs";
 import { startPayments } from "../src/app.ts";
 import { paymentsConfig } from "../src/config.ts";
 
@@ -19,7 +18,7 @@ export interface Platform extends AsyncDisposable {
   pay(status: "pending" | "waiting_for_capture" | "succeeded" | "canceled"): string;
   /** Enqueues notifications about payments. */
   notify(...payloads: readonly ConfirmYookassaPayload[]): Promise<readonly string[]>;
-  finished(ids: readonly string[], timeoutMs?: number): Promise<readonly JobRecord[]>;
+  readonly finished: TestWarren["finished"];
   /** The recorded payment. */
   recorded(id: string): Promise<Record<string, unknown> | undefined>;
   /** Jobs that wait to be sent as mail. */
@@ -28,34 +27,21 @@ export interface Platform extends AsyncDisposable {
 
 export async function startPlatform(settings: Record<string, string> = {}): Promise<Platform> {
   await using stack = new AsyncDisposableStack();
-  const log = createLogger({ service: "test", level: process.env.TEST_LOG === undefined ? "silent" : "info" });
+  const warren = stack.use(await openTestWarren());
+  const { ledger, client } = warren;
+  const yookassa = stack.use(await startYookassa({ port: 0 }));
   const metrics = createMetrics({ service: "payments", version: "test" });
   const tracing = stack.use(openTracing({ service: "test", version: "test", sampleRatio: 0 }));
-  const world = stack.use(await createWorld());
-  const yookassa = stack.use(await startYookassa({ port: 0 }));
-  await migrate({ connectionString: world.databaseUrl, schema: world.schema, log });
-  const ledger = stack.use(await openLedger({ connectionString: world.databaseUrl, schema: world.schema, log }));
-  const session = stack.use(await openSession({ urls: [world.amqpUrl], name: "test", log }));
   const config = paymentsConfig.parse({
     WARREN_YOOKASSA_API_URL: yookassa.apiUrl,
     WARREN_YOOKASSA_SHOP_ID: yookassa.shopId,
     WARREN_YOOKASSA_SECRET_KEY: yookassa.secretKey,
     ...settings,
   });
-  const service = stack.use(await startPayments({ config, ledger, session, log, metrics, tracing, version: "test" }));
+  const service = stack.use(await startPayments({ ...warren, config, metrics, tracing, version: "test" }));
   stack.defer(async () => {
     await service.quiet?.();
   });
-  const publisher = session.publisher();
-  const client = stack.use(
-    createClient({ ledger, publisher, log, metrics: createMetrics({ service: "client", version: "test" }) }),
-  );
-  stack.use(
-    startPump(ledger, async (queue, ids) => {
-      const body = Buffer.from(JSON.stringify({ v: 1, jobs: ids }));
-      await publisher.publish({ exchange: jobsExchange, routingKey: queue, body, messageId: randomUUID() });
-    }),
-  );
 
   const owned = stack.move();
   return {
@@ -76,14 +62,7 @@ export async function startPlatform(settings: Record<string, string> = {}): Prom
       );
       return enqueued.map(({ id }) => id);
     },
-    finished: (ids, timeoutMs = 20_000) =>
-      waitFor(
-        async () => {
-          const jobs = await Promise.all(ids.map((id) => ledger.findJob(id)));
-          return jobs.every((job) => job?.finishedAt !== undefined) ? jobs.flatMap((job) => job ?? []) : undefined;
-        },
-        { what: "the jobs to end", timeoutMs, intervalMs: 50 },
-      ),
+    finished: (ids) => warren.finished(ids),
     async recorded(id) {
       const { rows } = await ledger.query(
         `select status, amount::text, currency, kind, payment_id, log from ${ledger.table("payments")} where provider = 'yookassa' and object_id = $1`,
@@ -102,32 +81,5 @@ export async function startPlatform(settings: Record<string, string> = {}): Prom
       });
     },
     [Symbol.asyncDispose]: () => owned.disposeAsync(),
-  };
-}
-
-/** What the dispatcher does for the queue `payments`: due jobs, probes of breakers, and the release after they close. */
-function startPump(ledger: Ledger, publish: (queue: string, ids: string[]) => Promise<void>): AsyncDisposable {
-  const stop = new AbortController();
-  const round = async () => {
-    const released = [...(await ledger.takeDue({ limit: 500 }))];
-    for (const breaker of await ledger.breakers()) {
-      if (breaker.probeDue) released.push(...(await ledger.probeBreaker(breaker.name)).released);
-      if (breaker.state.kind === "closed" && breaker.holding) {
-        released.push(...(await ledger.releaseHeld({ name: breaker.name, limit: 500 })));
-      }
-    }
-    for (const { id, queue } of released) await publish(queue, [id]);
-  };
-  const running = (async () => {
-    while (!stop.signal.aborted) {
-      await round();
-      await new Promise((resolve) => setTimeout(resolve, 25));
-    }
-  })();
-  return {
-    async [Symbol.asyncDispose]() {
-      stop.abort();
-      await running;
-    },
   };
 }

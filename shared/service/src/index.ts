@@ -6,3 +6,4 @@ export { listenError } from "./health-server.ts";
 export { openWarren, type Warren, type WarrenOptions, type WarrenWorkerOptions } from "./open-warren.ts";
 export { runService } from "./run-service.ts";
 export type { RunningService, ServiceContext, ServiceDefinition, ServiceNeeds } from "./service.ts";
+export { startWorkerService } from "./worker-service.ts";

@@ -59,6 +59,8 @@ export interface TestWarren extends AsyncDisposable {
   job(id: string): Promise<JobRecord | undefined>;
   /** Waits until the job is in this state, at most 30 s. */
   until(id: string, state: JobState): Promise<JobRecord>;
+  /** Waits until these jobs have succeeded, died or were cancelled, at most 30 s. In the order of the ids. */
+  finished(ids: readonly string[]): Promise<readonly JobRecord[]>;
   /**
    * Runs what waits and what comes of it, and resolves when no job is unfinished, the outbox is empty, and subscribers have nothing in hand.
    * Events on their way up the retry ladder are not waited for. @throws TestingError `TEST_DRAIN_STUCK`.
@@ -142,6 +144,15 @@ export async function openTestWarren(options: TestWarrenOptions = {}): Promise<T
             return job?.state === state ? job : undefined;
           },
           { what: `job ${id} to be ${state}`, intervalMs: 10 },
+        ),
+      finished: (ids) =>
+        waitFor(
+          async () => {
+            const found = await Promise.all(ids.map((id) => ledger.findJob(id)));
+            const ended = found.filter((job) => job?.finishedAt !== undefined).flatMap((job) => job ?? []);
+            return ended.length === ids.length ? ended : undefined;
+          },
+          { what: "the jobs to end", intervalMs: 25 },
         ),
       async drain({ until = "idle", timeoutMs = 20_000 } = {}) {
         try {

@@ -16,7 +16,8 @@ export interface TestDispatcherOptions {
 
 /**
  * What `services/dispatcher` does for a healthy world: sends jobs that are due, unsent or released, follows flows, fires schedules, relays the
- * outbox. Without what only faults need: lost messages, dead workers, dead letters, breakers. One for each test, in its process.
+ * outbox, probes open breakers. Without what only faults of Warren's own parts need: lost messages, dead workers, dead letters. One for each
+ * test, in its process.
  */
 export interface TestDispatcher extends AsyncDisposable {
   /** Looks now, and resolves when what was found is sent. @throws what ended the loop. */
@@ -57,6 +58,13 @@ export function startTestDispatcher({ ledger, session, publisher }: TestDispatch
     }
   }
 
+  async function probe(): Promise<void> {
+    for (const { name, probeDue, state, holding } of await ledger.breakers()) {
+      if (probeDue) await send((await ledger.probeBreaker(name)).released);
+      if (state.kind === "closed" && holding) await send(await ledger.releaseHeld({ name, ...most }));
+    }
+  }
+
   async function relay(events: readonly OutboxEvent[]): Promise<void> {
     const { outbox } = ledger.events;
     for (const { topic, type, body, eventId, headers, correlationId } of events) {
@@ -81,6 +89,7 @@ export function startTestDispatcher({ ledger, session, publisher }: TestDispatch
     await send(await ledger.takeDue(most));
     await send(await ledger.takeUnsent(most));
     await release();
+    await probe();
     const { outbox } = ledger.events;
     await relay(await outbox.takeFree(most));
     await relay(await outbox.takeOrdered({ keys: 100, perKey: 100 }));
