@@ -1,8 +1,9 @@
 import { spawn } from "node:child_process";
-import { mkdtemp, readFile, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { parseEnv } from "node:util";
 import { createWorld, freePort, type World, waitFor } from "@warren/testing";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { type Running, readRunning } from "../src/start/state-folder.ts";
@@ -97,6 +98,14 @@ describe.skipIf(process.platform !== "linux")("npm start", { timeout: 180_000 },
     const tested = await fetch(`${running.apiUrl}/sources/standard/test`, { method: "POST", ...authorized });
     expect([tested.status, await tested.text()]).toEqual([200, expect.stringContaining('"accepted":true')]);
 
+    const env = join(stateFolder, "env");
+    expect(parseEnv(await readFile(env, "utf8"))).toEqual({
+      DATABASE_URL: running.databaseUrl,
+      AMQP_URL: running.amqpUrl,
+      WARREN_SCHEMA: running.schema,
+    });
+    expect((await stat(env)).mode & 0o777).toBe(0o600);
+
     const second = run("start.ts");
     expect(await second.exited).toBe(1);
     expect(second.output()).toContain(`already runs in this clone (process ${program.pid})`);
@@ -122,6 +131,7 @@ describe.skipIf(process.platform !== "linux")("npm start", { timeout: 180_000 },
     program.signal("SIGINT");
     expect(await program.exited).toBe(0);
     expect(program.output()).toContain("Stopped in");
+    await expect(stat(env)).rejects.toThrow("ENOENT");
     expect(await Promise.all(before.map(runs))).not.toContain(true);
     expect(await readRunning(stateFolder)).toBeUndefined();
     await expect(fetch(running.ingressUrl)).rejects.toThrow("fetch failed");

@@ -15,10 +15,9 @@ const unindented = (code: string): string =>
 
 describe("the README", () => {
   test("shows the job example that runs as a test", () => {
-    const tested =
-      /\/\/ begin\n([\s\S]*?)\/\/ end/.exec(
-        read("shared/service/test/examples/ten-lines.ts").replace(", environment });", " });"),
-      )?.[1] ?? "not found";
+    const source = read("shared/service/test/examples/ten-lines.ts").replace(", environment });", " });");
+    const imports = source.slice(0, source.indexOf("\n\n"));
+    const tested = `${imports}\n${/\/\/ begin\n([\s\S]*?)\/\/ end/.exec(source)?.[1] ?? "not found"}`;
     expect(blocks("ts").map(unindented)).toContain(unindented(tested));
   });
 

@@ -6,8 +6,8 @@ const defaultHeartbeatSeconds = 5;
 const mebibyte = 1_048_576;
 
 export type ResolvedSessionOptions = {
-  readonly [K in keyof SessionOptions]-?: K extends "metrics" ? SessionOptions[K] : NonNullable<SessionOptions[K]>;
-};
+  readonly [K in Exclude<keyof SessionOptions, "metrics">]-?: NonNullable<SessionOptions[K]>;
+} & { readonly metrics: SessionOptions["metrics"] | undefined };
 
 /** Checks and fills in what `openSession` was given; inside there are no defaults. */
 export function resolveSessionOptions(options: SessionOptions): ResolvedSessionOptions {

@@ -40,7 +40,7 @@ export class Receiver {
   }
 
   line(channel: Channel): Line {
-    const line = new Line(channel, {
+    const line: Line = new Line(channel, {
       late: (delivery, verdict) => this.#redeliveries.settledLate(delivery, verdict),
       mayRequeue: () => mayRequeue(line),
       settled: () => this.#idle.leave(),

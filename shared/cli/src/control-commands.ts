@@ -16,7 +16,7 @@ import {
   type ListFlags,
 } from "./control.ts";
 import type { ExitCode } from "./exit.ts";
-import { instant, positive } from "./flags.ts";
+import { id, instant, positive } from "./flags.ts";
 import type { LedgerCommand } from "./ledger.ts";
 
 /** Adds what people do to jobs: to `job`, and as `dead` and `bulk`. `context` is asked when a command runs. */
@@ -28,7 +28,7 @@ export function addControlCommands(
 ): void {
   job
     .command("cancel")
-    .argument("<id>")
+    .argument("<id>", "", id)
     .requiredOption("--reason <text>", "why; kept with the job and told to its handler")
     .addOption(byOption())
     .description("end a job, whatever it is doing; exit code 4 if it is unknown")
@@ -38,25 +38,25 @@ export function addControlCommands(
   addRetry(job, context, finish);
   job
     .command("discard")
-    .argument("<id>")
+    .argument("<id>", "", id)
     .addOption(byOption())
     .description("put a dead or cancelled job aside for good")
     .action(async (id: string, { by }: { by: string }) => finish(await jobDiscard({ ...context(), id, by })));
   job
     .command("restore")
-    .argument("<id>")
+    .argument("<id>", "", id)
     .addOption(byOption())
     .description("take a discard back")
     .action(async (id: string, { by }: { by: string }) => finish(await jobRestore({ ...context(), id, by })));
   addList(job, "list", "jobs, newest first", context, finish);
   job
     .command("logs")
-    .argument("<id>")
+    .argument("<id>", "", id)
     .description("the lines that its handler wrote with job.note")
     .action(async (id: string) => finish(await jobLines({ ...context(), id })));
   job
     .command("wait")
-    .argument("<id>")
+    .argument("<id>", "", id)
     .addOption(new Option("--timeout <ms>", "give up after").argParser(positive).default(30_000))
     .description("print its result when it has one; exit code 1 if it does not succeed in time")
     .action(async (id: string, { timeout }: { timeout: number }) =>
@@ -85,7 +85,7 @@ export function addControlCommands(
   for (const turn of ["pause", "resume", "abort"] as const) {
     bulk
       .command(turn)
-      .argument("<id>")
+      .argument("<id>", "", id)
       .addOption(byOption())
       .description(`${turn} an operation`)
       .action(async (id: string, { by }: { by: string }) => finish(await bulkTurn({ ...context(), id, by, turn })));
@@ -95,7 +95,7 @@ export function addControlCommands(
 function addRetry(parent: Command, context: () => LedgerCommand, finish: (code: ExitCode) => void): void {
   parent
     .command("retry")
-    .argument("<id>")
+    .argument("<id>", "", id)
     .addOption(new Option("--attempts <count>", "how many count from now on").argParser(positive))
     .description("run a dead or cancelled job again, under its id")
     .action(async (id: string, flags: { attempts?: number }) => finish(await jobRetry({ ...context(), id, ...flags })));

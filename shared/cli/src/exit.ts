@@ -8,6 +8,8 @@ const codes: Partial<Record<ErrorCode, ExitCode>> = {
   CONFIG_INVALID: exitCodes.usage,
   AMQP_OPTION_INVALID: exitCodes.usage,
   AMQP_NOT_CONNECTED: exitCodes.unhealthy,
+  JOB_OPTION_INVALID: exitCodes.usage,
+  JOB_OPTION_UNKNOWN: exitCodes.usage,
   SCHEDULE_UNKNOWN: exitCodes.notFound,
   SCHEDULE_WHEN_INVALID: exitCodes.usage,
   SCHEDULE_NEVER_FIRES: exitCodes.usage,

@@ -9,6 +9,14 @@ export function positive(text: string): number {
   throw new InvalidArgumentError("Expected a number above 0.");
 }
 
+const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
+
+/** An id of Warren's own making: of a job, a flow, a request, an operation. */
+export function id(text: string): string {
+  if (uuid.test(text)) return text;
+  throw new InvalidArgumentError("Expected an id such as 01890000-0000-7000-8000-000000000000.");
+}
+
 export function instant(text: string): Date {
   const at = new Date(text);
   if (Number.isNaN(at.getTime())) throw new InvalidArgumentError("Expected a time such as 2026-01-31T12:00:00Z.");

@@ -3,6 +3,7 @@ import type { FlowState } from "@warren/ledger";
 import type { Environment } from "@warren/service";
 import { type Command, InvalidArgumentError, Option } from "commander";
 import type { ExitCode } from "./exit.ts";
+import { id } from "./flags.ts";
 import { flowCancel, flowList, flowRemove, flowRetry, flowShow, flowStates } from "./flows.ts";
 import type { Output } from "./output.ts";
 
@@ -12,8 +13,6 @@ export interface FlowCommandsOptions {
   readonly finish: (code: ExitCode) => void;
 }
 
-const uuid = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
-
 /** `warren flow …`. */
 export function addFlowCommands(program: Command, { environment, output, finish }: FlowCommandsOptions): void {
   const flow = program.command("flow").description("flows: jobs that depend on each other");
@@ -22,7 +21,7 @@ export function addFlowCommands(program: Command, { environment, output, finish 
     .description("newest first")
     .addOption(new Option("-s, --state <state>", "only these").choices(flowStates))
     .option("-n, --name <name>", "only flows of this name")
-    .option("--before <id>", "only older ones: the last id of the page before", flowId)
+    .option("--before <id>", "only older ones: the last id of the page before", id)
     .option("-l, --limit <count>", "how many at most", limit, 20)
     .action(async (options: { state?: FlowState; name?: string; before?: string; limit: number }) => {
       const { state, name, before } = options;
@@ -30,12 +29,12 @@ export function addFlowCommands(program: Command, { environment, output, finish 
     });
   flow
     .command("show")
-    .argument("<id>", "id of the flow", flowId)
+    .argument("<id>", "id of the flow", id)
     .description("a flow and all its nodes; exit code 4 if it is unknown")
     .action(async (id: string) => finish(await flowShow({ environment, output: output(), id })));
   flow
     .command("cancel")
-    .argument("<id>", "id of the flow", flowId)
+    .argument("<id>", "id of the flow", id)
     .option("-r, --reason <text>", "kept with the flow", "cancelled by hand")
     .option("--by <name>", "who wants it; default: you")
     .description("cancel what waits, stop what runs, undo what is done; exit code 3 if it had ended")
@@ -44,7 +43,7 @@ export function addFlowCommands(program: Command, { environment, output, finish 
     );
   flow
     .command("retry")
-    .argument("<id>", "id of the flow", flowId)
+    .argument("<id>", "id of the flow", id)
     .argument("[nodes...]", "only these of the failed nodes, and what comes after them")
     .description("run again what failed; what is done is not run again")
     .action(async (id: string, nodes: readonly string[]) =>
@@ -52,14 +51,9 @@ export function addFlowCommands(program: Command, { environment, output, finish 
     );
   flow
     .command("remove")
-    .argument("<id>", "id of the flow", flowId)
+    .argument("<id>", "id of the flow", id)
     .description("forget an ended flow with its jobs")
     .action(async (id: string) => finish(await flowRemove({ environment, output: output(), id })));
-}
-
-function flowId(text: string): string {
-  if (uuid.test(text)) return text;
-  throw new InvalidArgumentError("expected an id like 01890000-0000-7000-8000-000000000000.");
 }
 
 function limit(text: string): number {

@@ -101,7 +101,7 @@ const yes = (text: string | undefined): boolean | null | undefined =>
 function rateOf({ rate, burst }: LimitFlags): unknown {
   const parts = /^(\d+)\/(\d*)(ms|s|m|h|d)$/.exec(rate ?? "");
   if (burst === undefined || parts === null) return word(rate);
-  const unitMs = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }[parts[3] ?? ""] ?? Number.NaN;
+  const unitMs = units[parts[3] as keyof typeof units];
   return { limit: Number(parts[1]), perMs: Number(parts[2] === "" ? 1 : parts[2]) * unitMs, burst: Number(burst) };
 }
 
@@ -132,5 +132,13 @@ function limitText([name, value]: [string, unknown]): string {
   if (value === true) return name;
   if (typeof value !== "object" || value === null) return `${name} ${String(value)}`;
   const { limit, perMs, burst } = value as { limit: number; perMs: number; burst: number };
-  return `${name} ${limit}/${perMs}ms burst ${burst}`;
+  return `${name} ${limit}/${spanText(perMs)}${burst === limit ? "" : ` burst ${burst}`}`;
+}
+
+const units = { d: 86_400_000, h: 3_600_000, m: 60_000, s: 1_000, ms: 1 } as const;
+
+/** As `limits set` takes it: `m`, `10s`, `250ms`. */
+function spanText(perMs: number): string {
+  const [unit, unitMs] = Object.entries(units).find(([, size]) => perMs % size === 0) ?? ["ms", 1];
+  return `${perMs === unitMs ? "" : perMs / unitMs}${unit}`;
 }

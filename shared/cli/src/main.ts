@@ -1,12 +1,5 @@
 #!/usr/bin/env node
-import { existsSync } from "node:fs";
-import { loadEnvFile } from "node:process";
 import { runCommand } from "./program.ts";
-
-/** Where `npm start` notes the URLs of the broker and the database it found or started. What is set already wins. */
-const platformEnvironment = ".warren/env";
-
-if (existsSync(platformEnvironment)) loadEnvFile(platformEnvironment);
 
 process.exitCode = await runCommand({
   args: process.argv.slice(2),

@@ -4,7 +4,7 @@ import { addControlCommands } from "./control-commands.ts";
 import { addEndpointCommands } from "./endpoint-commands.ts";
 import { type DeadEventsOptions, type EventsReplayOptions, eventsDead, eventsReplay } from "./events.ts";
 import { describeFailure, type ExitCode, exitCodes } from "./exit.ts";
-import { names, positive } from "./flags.ts";
+import { id, names, positive } from "./flags.ts";
 import { addFlowCommands } from "./flow-commands.ts";
 import { jobShow, migrateStatus, migrateUp } from "./ledger.ts";
 import { type LimitFlags, limitsClear, limitsList, limitsPause, limitsSet, type PauseFlags } from "./limits.ts";
@@ -47,6 +47,7 @@ function describeProgram(line: CommandLine, finish: (code: ExitCode) => void): C
   const program = new Command("warren")
     .description("Looks after Warren's broker topology, ledger and jobs. Reads AMQP_URL and DATABASE_URL.")
     .addOption(new Option("-o, --output <format>", "how to print").choices(["table", "json"]).default("table"))
+    .addOption(new Option("--json", "the same as -o json").implies({ output: "json" }))
     .exitOverride()
     .configureOutput({ writeOut: line.stdout, writeErr: line.stderr })
     .showHelpAfterError("(--help shows the commands)");
@@ -94,7 +95,7 @@ function describeProgram(line: CommandLine, finish: (code: ExitCode) => void): C
   const job = program.command("job").description("jobs in the ledger");
   job
     .command("show")
-    .argument("<id>")
+    .argument("<id>", "", id)
     .description("all that is known of one job; exit code 4 if it is unknown")
     .action(async (id: string) => finish(await jobShow({ environment, output: output(), id })));
 

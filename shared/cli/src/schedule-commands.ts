@@ -47,9 +47,9 @@ export function addScheduleCommands(
   onOne("delete", "what code defines comes back at its next deploy; exit code 4 if it is unknown", scheduleDelete);
   schedule
     .command("preview")
-    .argument("<name>", "a schedule, or with --zone a rhythm such as '0 3 * * *'")
+    .argument("<name>", "a schedule, or a rhythm such as '0 3 * * *'")
     .option("-n, --count <count>", "how many", countOf, 10)
-    .option("--zone <zone>", "whose clock the rhythm goes by, such as Europe/Berlin")
+    .option("--zone <zone>", "whose clock the rhythm goes by, such as Europe/Berlin; default UTC")
     .description("the next times at which it fires")
     .action(async (name: string, { count, zone }: { count: number; zone?: string }) =>
       finish(await schedulePreview({ ...context(), name, count, zone })),

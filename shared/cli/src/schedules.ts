@@ -98,8 +98,10 @@ export interface PreviewCommand extends ScheduleCommand {
 
 /** When a schedule fires next; with a zone, when a rhythm would. Instants in UTC. */
 export async function schedulePreview({ environment, output, name, count, zone }: PreviewCommand): Promise<ExitCode> {
-  const instants =
-    zone === undefined ? await stored() : previewFirings({ when: name, timeZone: zone, after: new Date(), count });
+  const isRhythm = zone !== undefined || !/^[\w.-]+$/.test(name);
+  const instants = isRhythm
+    ? previewFirings({ when: name, timeZone: zone ?? "UTC", after: new Date(), count })
+    : await stored();
   if (output.format === "json") printJson(output, instants);
   else for (const at of instants) output.write(`${at.toISOString()}\n`);
   return exitCodes.ok;

@@ -1,7 +1,7 @@
 import { userInfo } from "node:os";
 import { type Command, Option } from "commander";
 import type { ExitCode } from "./exit.ts";
-import { instant, positive } from "./flags.ts";
+import { id, instant, positive } from "./flags.ts";
 import {
   eventList,
   eventReplay,
@@ -35,7 +35,7 @@ export function addWebhookCommands(
     .action(async (flags: WebhookFlags) => finish(await requestList({ ...context(), flags })));
   webhook
     .command("request")
-    .argument("<id>")
+    .argument("<id>", "", id)
     .option("--reveal", "also secrets and signatures")
     .description("one with its headers and body; exit code 4 if it is unknown")
     .action(async (id: string, { reveal }: { reveal?: boolean }) =>
@@ -47,16 +47,16 @@ export function addWebhookCommands(
     .action(async (flags: WebhookFlags) => finish(await eventList({ ...context(), flags })));
   webhook
     .command("event")
-    .argument("<id>")
+    .argument("<id>", "", id)
     .description("one with its jobs, duplicates and runs; exit code 4 if it is unknown")
     .action(async (id: string) => finish(await eventShow({ ...context(), id })));
   withReason(webhook.command("replay"))
-    .argument("<id>")
+    .argument("<id>", "", id)
     .addOption(modeOption())
     .description("run an event again; what has succeeded is left alone")
     .action(async (id: string, flags: RunFlags) => finish(await eventReplay({ ...context(), id, flags })));
   withReason(webhook.command("verify"))
-    .argument("<id>")
+    .argument("<id>", "", id)
     .description("judge a rejected request again, as of when it came")
     .action(async (id: string, flags: RunFlags) => finish(await requestVerify({ ...context(), id, flags })));
 
@@ -80,7 +80,7 @@ export function addWebhookCommands(
   for (const turn of ["pause", "resume", "abort"] as const) {
     replays
       .command(turn)
-      .argument("<id>")
+      .argument("<id>", "", id)
       .addOption(byOption())
       .description(`${turn} one`)
       .action(async (id: string, { by }: { by: string }) => finish(await replayTurn({ ...context(), id, turn, by })));

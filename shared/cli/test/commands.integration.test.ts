@@ -135,7 +135,7 @@ test("dead events are listed, counted, and replayed with edited data to the subs
   }
   expect(await run(world, "events", "replay", "-s", "billing.other")).toMatchObject({ exitCode: 4 });
   expect(await run(world, "events", "replay", "-s", "billing.invoices", "-d", "x.json")).toMatchObject({
-    exitCode: 1,
+    exitCode: 2,
     stderr: expect.stringContaining("name it with --id"),
   });
   expect(await run(world, "events", "replay", "-s", "billing.invoices", "--rate", "fast")).toMatchObject({
@@ -173,17 +173,17 @@ test("limits are set, shown, paused and cleared, and a wrong one tells what was 
   await run(world, "limits", "pause", "mails");
   const listed = (await run(world, "limits", "list")).stdout;
   expect(listed).toContain(
-    "mails\tconcurrency 5, rate 10/60000ms burst 1, order strict\tqueue, job mail.send\tacme concurrency 2",
+    "mails\tconcurrency 5, rate 10/m burst 1, order strict\tqueue, job mail.send\tacme concurrency 2",
   );
   await run(world, "limits", "set", "mails", "-r", "none");
   await run(world, "limits", "resume", "mails");
   await run(world, "limits", "clear", "mails");
   expect((await run(world, "limits")).stdout).toContain("mails\t\tjob mail.send\t");
   await run(world, "limits", "resume", "mails", "-j", "mail.send");
-  expect(JSON.parse((await run(world, "-o", "json", "limits")).stdout)).toEqual([]);
+  expect(JSON.parse((await run(world, "limits", "--json")).stdout)).toEqual([]);
 
   const wrong = await run(world, "limits", "set", "mails", "-r", "10/x");
-  expect(wrong.exitCode).toBe(1);
+  expect(wrong.exitCode).toBe(2);
   expect(wrong.stderr).toMatch(/^error JOB_OPTION_INVALID: .*expected a rate such as "10\/m"[^]*fix: /);
   expect((await run(world, "limits", "set", "mails", "-c", "many")).stderr).toContain("JOB_OPTION_INVALID");
 });

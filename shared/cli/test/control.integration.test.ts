@@ -88,10 +88,10 @@ test("jobs are listed, cancelled, retried, discarded and taken back, and many ar
 
 test.for([
   { what: "a cancel without a reason", args: ["job", "cancel", "x"], exitCode: 2 },
-  { what: "an id that is none", args: ["job", "retry", "42"], exitCode: 1 },
+  { what: "an id that is none", args: ["job", "retry", "42"], exitCode: 2 },
   { what: "an unknown job", args: ["job", "wait", "01890000-0000-7000-8000-000000000000"], exitCode: 4 },
   { what: "a state that is none", args: ["job", "list", "-s", "done"], exitCode: 2 },
-  { what: "a bulk operation on everything", args: ["bulk", "cancel", "--why", "x"], exitCode: 1 },
+  { what: "a bulk operation on everything", args: ["bulk", "cancel", "--why", "x"], exitCode: 2 },
 ])("$what is refused", async ({ args, exitCode }) => {
   await using world = await createWorld();
   await migrate({ connectionString: world.databaseUrl, schema: world.schema, log });

@@ -18,6 +18,8 @@ test.for([
   { what: "an unknown command", args: ["topologie"], says: "unknown command" },
   { what: "an unknown option", args: ["migrate", "--fast"], says: "unknown option" },
   { what: "a missing argument", args: ["job", "show"], says: "missing required argument" },
+  { what: "an id that is none", args: ["job", "show", "nope"], says: "Expected an id such as" },
+  { what: "an operation's id that is none", args: ["bulk", "pause", "nope"], says: "Expected an id such as" },
   { what: "an unknown format", args: ["-o", "xml", "migrate"], says: "Allowed choices are table, json" },
 ])("$what is a usage error that says so", async ({ args, says }) => {
   const result = await run({}, false, ...args);

@@ -16,11 +16,12 @@ test("the ten lines of the READMEs run, and the README of this room shows them a
   await using world = await createWorld();
   expect(await tenLines(environmentOf(world))).toEqual({ greeted: "Anna" });
   const source = await readFile(new URL("examples/ten-lines.ts", import.meta.url), "utf8");
+  const imports = source.slice(0, source.indexOf("\n\n"));
   const code = source
     .slice(source.indexOf("// begin\n") + "// begin\n".length, source.indexOf("  // end"))
     .replaceAll(/^ {2}/gm, "")
     .replace(", environment });", " });");
-  expect(await readFile(new URL("../README.md", import.meta.url), "utf8")).toContain(code);
+  expect(await readFile(new URL("../README.md", import.meta.url), "utf8")).toContain(`${imports}\n\n${code}`);
 });
 
 test("dispose lets running handlers finish, of jobs and of events, and leaves no connection", async () => {

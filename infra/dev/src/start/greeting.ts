@@ -59,6 +59,7 @@ function commands({ urls, secretsFolder }: Platform, settings: Settings): readon
     "npm run demo                     a thousand webhooks of three providers, and the books balanced",
     ownGithub ? `curl -i ${urls.ingress}/readyz` : webhook.join(" "),
     "npm run warren -- topology plan  what the broker has, against what it should have",
+    `node --env-file=${near(settings.stateFolder)}/env app.ts  an app of yours (Node 24) against this broker and database`,
   ];
 }
 

@@ -1,6 +1,7 @@
 import { readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
+import { basename } from "node:path";
 import { freePort } from "@warren/testing";
 import { z } from "zod";
 import { Refusal } from "./refusal.ts";
@@ -53,12 +54,18 @@ function holderOf(port: number): string | undefined {
     const inode = line?.trim().split(/\s+/)[9];
     if (inode === undefined) return undefined;
     for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
-      if (ownsSocket(pid, inode)) return `${readFileSync(`/proc/${pid}/comm`, "utf8").trim()} (process ${pid})`;
+      if (ownsSocket(pid, inode)) return `${commandOf(pid)} (process ${pid})`;
     }
   } catch {
     // another system, or a process that just ended
   }
   return undefined;
+}
+
+/** Program and script; options and what comes after them may hold secrets. Node names its main thread, so `comm` says nothing. */
+function commandOf(pid: string): string {
+  const [program = "", script = ""] = readFileSync(`/proc/${pid}/cmdline`, "utf8").split("\0");
+  return script === "" || script.startsWith("-") ? basename(program) : `${basename(program)} ${script}`;
 }
 
 function ownsSocket(pid: string, inode: string): boolean {

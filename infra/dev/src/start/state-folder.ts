@@ -28,7 +28,7 @@ export async function openStateFolder(path: string): Promise<StateFolder> {
     path,
     file: (...names) => join(path, ...names),
     [Symbol.asyncDispose]: async () => {
-      await rm(join(path, "running.json"), { force: true });
+      for (const name of ["running.json", "env"]) await rm(join(path, name), { force: true });
       await rm(lock, { force: true });
     },
   };
@@ -87,9 +87,13 @@ const running = z.object({
 /** Where a running platform is, for the demo and other commands. */
 export type Running = z.infer<typeof running>;
 
+/** Writes `running.json` for our own commands, and `env` for `node --env-file` of everybody else's. */
 export async function writeRunning(folder: StateFolder, facts: Running): Promise<void> {
-  // Holds the database's password.
+  const env = { DATABASE_URL: facts.databaseUrl, AMQP_URL: facts.amqpUrl, WARREN_SCHEMA: facts.schema };
+  const lines = Object.entries(env).map(([name, value]) => `${name}="${value}"\n`);
+  // Both hold the database's password.
   await writeFile(folder.file("running.json"), JSON.stringify(facts, null, 2), { mode: 0o600 });
+  await writeFile(folder.file("env"), lines.join(""), { mode: 0o600 });
 }
 
 /** `undefined` when no platform runs from this folder. */

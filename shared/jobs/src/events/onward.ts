@@ -83,7 +83,8 @@ export function onwardMessage(
   verdict: Sending,
   sending: string,
 ): OutgoingMessage {
-  const own = attributes.replayOf === undefined ? {} : { [replayHeader]: attributes.replayOf };
+  const own: Readonly<Record<string, string>> =
+    attributes.replayOf === undefined ? {} : { [replayHeader]: attributes.replayOf };
   const { body, contentType, correlationId } = delivery;
   const id = attributes.id ?? "unknown";
   const base = { body, contentType, correlationId };

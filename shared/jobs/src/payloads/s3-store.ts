@@ -89,7 +89,8 @@ export function createS3Store(options: S3StoreOptions): PayloadStore {
     const signed = await client.sign(url, {
       method,
       headers: { "x-amz-content-sha256": hash },
-      ...(body === undefined ? {} : { body }),
+      // sound: nobody puts a payload into shared memory, the one thing that a request does not take
+      ...(body === undefined ? {} : { body: body as Uint8Array<ArrayBuffer> }),
     });
     try {
       const response = await send(signed, { signal: AbortSignal.timeout(timeoutMs), redirect: "manual" });
