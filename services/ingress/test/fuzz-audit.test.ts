@@ -1,4 +1,6 @@
 import { describe, expect, test } from "vitest";
+import { auditCall, failureIn } from "./fuzz/api-audit.ts";
+import { apiInputOf } from "./fuzz/api-inputs.ts";
 import { audit, growth, type KeptRequest, leaksIn } from "./fuzz/audit.ts";
 import type { Answer, Conversation } from "./fuzz/conversation.ts";
 import { correlationIdOf, inputOf } from "./fuzz/inputs.ts";
@@ -73,4 +75,47 @@ test("the same seed and number are the same input, but for what is signed with t
   expect(shape(3)).toEqual(shape(3));
   expect(kindsOf(3)).toEqual(kindsOf(3));
   expect(kindsOf(3)).not.toEqual(kindsOf(4));
+});
+
+const reply = (status: number, body = "{}") => ({ status, contentType: "application/json", body });
+const found = (...args: Parameters<typeof auditCall>) => auditCall(...args).map(({ rule }) => rule);
+
+describe("of the management API the audit sees", () => {
+  const operation = { method: "post", path: "/api/v1/things/{id}", parameters: [], body: {} } as const;
+  const said = {
+    kind: "call",
+    number: 1,
+    operation,
+    isItsPath: true,
+    target: "/",
+    headers: {},
+    body: undefined,
+  } as const;
+  const asDescribed = { judge: () => undefined };
+
+  test("nothing in an answer that is as it must be", () => {
+    expect(found({ ...said, key: "all" }, reply(200), asDescribed)).toEqual([]);
+    expect(found({ ...said, key: "read" }, reply(403), asDescribed)).toEqual([]);
+    expect(found({ ...said, key: "none" }, reply(401), asDescribed)).toEqual([]);
+    expect(failureIn(503, "ROUTE_TRANSFORM_OVERLOADED")).toEqual([]);
+  });
+
+  test.for([
+    ["a failure of ours", "all", reply(500, '{"code":"INTERNAL"}'), undefined, "no failure of ours"],
+    ["a call that was taken without a key", "none", reply(200), undefined, "no call without a key"],
+    ["a key that opened too much", "read", reply(200), undefined, "a key opens no more than its scopes"],
+    ["an answer that is not described", "all", reply(200), "no such answer", "answers are as described"],
+  ] as const)("%s", ([, key, answer, judged, rule]) => {
+    expect(found({ ...said, key }, answer, { judge: () => judged })).toEqual([rule]);
+  });
+
+  test("one seed makes the same calls of the same answers", () => {
+    const body = { type: "object", properties: { name: { type: "string" }, size: { type: "integer" } } };
+    const calls = (from: number) =>
+      Array.from({ length: 40 }, (_, number) =>
+        apiInputOf(from, number, [{ ...operation, body }], { schemas: {}, known: { things: ["a"] } }),
+      );
+    expect(calls(7)).toEqual(calls(7));
+    expect(calls(7)).not.toEqual(calls(8));
+  });
 });

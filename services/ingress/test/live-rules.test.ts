@@ -1,11 +1,17 @@
 import { newRule } from "@warren/contracts";
-import { LedgerUnavailableError, type RuleRecord } from "@warren/ledger";
+import { LedgerUnavailableError, type RoutingRules, type RuleRecord } from "@warren/ledger";
 import { createLogger } from "@warren/observability";
 import { expect, test, vi } from "vitest";
+import { failure } from "../src/routing/routed.ts";
 import { createLiveRules } from "../src/routing/rules/live.ts";
+import { createRuleService } from "../src/routing/rules/service.ts";
 
 const sandbox = { run: () => Promise.reject(new Error("no transform here")), warm: () => Promise.resolve() };
 const log = createLogger({ service: "live-rules-test", level: "silent" });
+
+const unused = (): never => {
+  throw new Error("nothing is kept");
+};
 
 function record(name: string, source?: string, rule?: unknown): RuleRecord {
   const given = newRule.parse({ name, to: { kind: "job", job: "a", queue: "b" } });
@@ -62,4 +68,23 @@ test("nothing starts without having read the rules once", async () => {
   state.isAway = true;
   await using live = createLiveRules({ store, sandbox, knownJobs: [], log });
   await expect(live.start()).rejects.toThrow("away");
+});
+
+test("a transform that the sandbox had no time to look at is no wrong transform: the call may be tried again", async () => {
+  const looked = failure("ROUTE_TRANSFORM_OVERLOADED", "200 others wait already");
+  const busy = { run: () => Promise.resolve({ kind: "failed", failure: looked, logs: [], durationMs: 0 } as const) };
+  const store = { list: unused, find: unused, create: unused, replace: unused, remove: unused };
+  const service = createRuleService({
+    store: store as unknown as RoutingRules,
+    live: { refresh: unused },
+    sandbox: busy,
+    knownJobs: [],
+    newId: () => "id",
+  });
+  const rule = newRule.parse({
+    name: "a",
+    transform: { code: "function transform() {}" },
+    to: { kind: "job", job: "a", queue: "b" },
+  });
+  await expect(service.check(rule)).rejects.toMatchObject({ code: "ROUTE_TRANSFORM_OVERLOADED", retryable: true });
 });

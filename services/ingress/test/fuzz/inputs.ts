@@ -10,7 +10,7 @@ import { type Sender, type Sent, senders } from "./senders.ts";
 /** What is said on one connection. */
 export interface Input {
   readonly number: number;
-  readonly kind: Kind;
+  readonly kind: Kind | "bytes";
   readonly source: string;
   /** Each is written on its own, after the delay before it. */
   readonly pieces: readonly { readonly delayMs: number; readonly bytes: Buffer }[];

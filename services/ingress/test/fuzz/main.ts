@@ -3,12 +3,14 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { z } from "zod";
+import { runApi } from "./api-run.ts";
 import { run } from "./run.ts";
 
 /** `npm run fuzz -- --minutes 10 --seed 7`: hostile input for a while. Exits 1 when a promise was broken. */
-const usage = `usage: npm run fuzz -- [--minutes 10] [--seed N] [--from N --count N]
+const usage = `usage: npm run fuzz -- [--minutes 10] [--seed N] [--port api] [--from N --count N]
   --minutes  how long, 0.1 to 600
   --seed     whole number: the same seed is the same inputs; default: a new one, printed first
+  --port     webhooks (default), or api: the management API
   --from     only so many inputs, from this number on: to see again what a finding names
   --count    how many then; default 1`;
 
@@ -20,6 +22,7 @@ const settings = z.object({
     .min(0)
     .max(4_294_967_295)
     .default(() => randomInt(1, 1_000_000)),
+  port: z.enum(["webhooks", "api"]).default("webhooks"),
   from: z.coerce.number().int().min(0).optional(),
   count: z.coerce.number().int().min(1).default(1),
 });
@@ -31,10 +34,10 @@ if (!parsed.success) {
   console.error(`--${issue?.path.join(".") ?? ""}: ${issue?.message ?? "invalid"}\n\n${usage}`);
   process.exit(2);
 }
-const { minutes, seed, from, count } = parsed.data;
-console.log(`seed ${seed}: npm run fuzz -- --minutes ${minutes} --seed ${seed}`);
+const { minutes, seed, port, from, count } = parsed.data;
+console.log(`seed ${seed}: npm run fuzz -- --port ${port} --minutes ${minutes} --seed ${seed}`);
 const startedAt = performance.now();
-const result = await run({
+const result = await { webhooks: run, api: runApi }[port]({
   seed,
   forMs: minutes * 60_000,
   only: from === undefined ? undefined : { from, count },
@@ -50,8 +53,18 @@ const held = findings.length === 0;
 if (from === undefined) {
   const folder = fileURLToPath(new URL("results/", import.meta.url));
   await mkdir(folder, { recursive: true });
-  const report = { at: new Date().toISOString(), seed, minutes, held, violations, findings: shown, ...rest, memory };
-  await writeFile(`${folder}seed-${seed}.json`, `${JSON.stringify(report, null, 2)}\n`);
+  const report = {
+    at: new Date().toISOString(),
+    port,
+    seed,
+    minutes,
+    held,
+    violations,
+    findings: shown,
+    ...rest,
+    memory,
+  };
+  await writeFile(`${folder}${port === "api" ? "api-" : ""}seed-${seed}.json`, `${JSON.stringify(report, null, 2)}\n`);
 }
 console.log(JSON.stringify(rest, null, 2));
 for (const { rule, what } of shown) console.log(`broken: ${rule}: ${what}`);
@@ -60,7 +73,7 @@ process.exitCode = held ? 0 : 1;
 
 function parse(): unknown {
   try {
-    const options = { minutes: text, seed: text, from: text, count: text };
+    const options = { minutes: text, seed: text, port: text, from: text, count: text };
     return parseArgs({ args: process.argv.slice(2), options }).values;
   } catch (error) {
     return { minutes: error instanceof Error ? error.message : String(error) };

@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { migrate, openLedger } from "@warren/ledger";
-import { createLogger } from "@warren/observability";
-import { type ServiceProcess, spawnService, startPrivateBroker, startPrivateDatabase, waitFor } from "@warren/testing";
-import { audit, type Finding, growth, type KeptRequest, leaksIn, type Memory, overloaded } from "./audit.ts";
+import type { Ledger } from "@warren/ledger";
+import { waitFor } from "@warren/testing";
+import { audit, type Finding, growth, type KeptRequest, type Memory, overloaded } from "./audit.ts";
 import { type Conversation, converse } from "./conversation.ts";
 import { inputOf, planted } from "./inputs.ts";
 import { senders } from "./senders.ts";
+import { blockedIn, endUnderTest, maxBufferedBytes, sampleMemory, startUnderTest } from "./under-test.ts";
 
 export interface RunOptions {
   readonly seed: number;
@@ -31,38 +31,12 @@ const atOnce = 32;
 const roundMs = 10_000;
 /** Rounds before the first sample of memory: code is compiled, pools and caches fill. */
 const warmUpRounds = 2;
-const maxBufferedBytes = 33_554_432;
-const key = Buffer.alloc(32, 7).toString("base64");
 
 /** Starts broker, database and an ingress with a source of every provider, throws inputs at it, and audits round by round. */
 export async function run({ seed, forMs, only, tell }: RunOptions): Promise<RunResult> {
   await using stack = new AsyncDisposableStack();
-  const [broker, database] = await Promise.all([startPrivateBroker(), startPrivateDatabase()]);
-  stack.use(broker);
-  stack.use(database);
-  const log = createLogger({ service: "fuzz", level: "fatal" });
-  await migrate({ connectionString: database.url, log });
-  const ledger = stack.use(await openLedger({ connectionString: database.url, log, poolSize: 2 }));
-  const sources = Object.fromEntries(senders.map(({ name, settings }) => [name, settings]));
-  const service = stack.use(
-    await spawnService({
-      entry: "services/ingress/src/main.ts",
-      env: {
-        NODE_OPTIONS: `--import=${new URL("watch.ts", import.meta.url).href}`,
-        DATABASE_URL: database.url,
-        AMQP_URL: broker.amqpUrl,
-        LOG_LEVEL: "trace",
-        WARREN_SOURCES: JSON.stringify(sources),
-        WARREN_MAX_BUFFERED_BYTES: String(maxBufferedBytes),
-        WARREN_NOTIFY_EMAIL: "operator@example.com",
-        WARREN_PAYLOAD_KEYS: `fuzz:${key}`,
-      },
-    }),
-  );
-  const ended = watchEnd(service);
-  // loading the code takes a long turn, before anything is taken
-  told.set(service, service.records().length);
-  tell(`${senders.length} sources, RabbitMQ ${broker.version}, PostgreSQL ${database.version}`);
+  const { service, ledger, versions, ended } = await startUnderTest(stack);
+  tell(`${senders.length} sources, RabbitMQ ${versions.rabbitmq}, PostgreSQL ${versions.postgres}`);
 
   const findings: Finding[] = [];
   const counts = { kinds: {}, statuses: {}, kept: {} } as Record<"kinds" | "statuses" | "kept", Record<string, number>>;
@@ -100,7 +74,7 @@ export async function run({ seed, forMs, only, tell }: RunOptions): Promise<RunR
       ...audit({ seed, conversations: load.conversations, kept }),
       ...(await jobless(ledger)),
     );
-    findings.push(...blockedIn(service, load.conversations));
+    findings.push(...blockedIn(service, heavyOf(load.conversations)));
     await forget(ledger);
     if (!service.running()) break;
     const sample = await sampleMemory(service);
@@ -110,22 +84,7 @@ export async function run({ seed, forMs, only, tell }: RunOptions): Promise<RunR
     );
   }
 
-  if (service.running()) {
-    const { code } = await service.terminate();
-    if (code !== 0) findings.push({ rule: "ends in order", what: `exit ${String(code)} after SIGTERM` });
-  } else
-    findings.push({
-      rule: "never ends by itself",
-      what: `${await ended}; it logged: ${service.logs().slice(-5).join("\n")}`,
-    });
-  findings.push(...leaksIn(service.logs(), [planted, ...senders.flatMap(({ secrets }) => secrets)]));
-  for (const { level, msg, err } of service.records()) {
-    if (level === "error" || level === "fatal")
-      findings.push({
-        rule: "no failure of ours",
-        what: `logged: ${String(msg)} ${JSON.stringify(err ?? "").slice(0, 500)}`,
-      });
-  }
+  findings.push(...(await endUnderTest(service, ended, [planted, ...senders.flatMap(({ secrets }) => secrets)])));
   const { mib, findings: grown } = growth(memory);
   return {
     findings: [...findings, ...grown],
@@ -134,13 +93,13 @@ export async function run({ seed, forMs, only, tell }: RunOptions): Promise<RunR
     overloadedAnswers,
     memoryGrowthMib: mib,
     memory,
-    versions: { node: process.version, rabbitmq: broker.version, postgres: database.version },
+    versions,
   };
 }
 
-async function watchEnd(service: ServiceProcess): Promise<string> {
-  const { code, signal } = await service.exited;
-  return signal ?? `exit ${String(code)}`;
+function heavyOf(conversations: readonly Conversation[]): string {
+  const heavy = conversations.filter(({ input }) => input.kind === "heavy").map(({ input }) => input.number);
+  return `heavy inputs: ${heavy.join(", ")}`;
 }
 
 /** Speaks, and knows how many bytes were under way at the same time. */
@@ -168,7 +127,7 @@ function createLoad(port: number) {
   };
 }
 
-type Reader = Pick<Awaited<ReturnType<typeof openLedger>>, "query" | "table">;
+type Reader = Pick<Ledger, "query" | "table">;
 
 /** The kept requests once nothing is added any more: answers that nobody waited for may still be on their way. */
 async function settledRequests(
@@ -212,26 +171,4 @@ async function jobless(ledger: Reader): Promise<readonly Finding[]> {
 async function forget(ledger: Reader): Promise<void> {
   const tables = ["webhook_requests", "webhook_dedupe", "jobs"].map(ledger.table);
   await ledger.query(`truncate ${tables.join(", ")} cascade`, []);
-}
-
-const told = new WeakMap<ServiceProcess, number>();
-
-/** Turns of the event loop that took too long since the last time. Which input it was, is among those of the round. */
-function blockedIn(service: ServiceProcess, conversations: readonly Conversation[]): readonly Finding[] {
-  const records = service.records();
-  const fresh = records.slice(told.get(service) ?? 0).filter(({ fuzz }) => fuzz === "blocked");
-  told.set(service, records.length);
-  const heavy = conversations.filter(({ input }) => input.kind === "heavy").map(({ input }) => input.number);
-  return fresh.map(({ ms }) => ({
-    rule: "no input blocks",
-    what: `${String(ms)} ms in one turn; heavy inputs: ${heavy.join(", ")}`,
-  }));
-}
-
-async function sampleMemory(service: ServiceProcess): Promise<Memory> {
-  const samples = () => service.records().filter(({ fuzz }) => fuzz === "memory");
-  const before = samples().length;
-  service.signal("SIGUSR2");
-  const sample = await waitFor(() => samples()[before], { what: "a sample of memory", timeoutMs: 20_000 });
-  return { rss: Number(sample["rss"]), heapUsed: Number(sample["heapUsed"]), external: Number(sample["external"]) };
 }

@@ -69,7 +69,7 @@ export const routingCodes = {
     fix: "Return plain objects, arrays, strings, numbers, booleans or null.",
   },
   ROUTE_TRANSFORM_OVERLOADED: {
-    meaning: "More transforms were waiting than the sandbox could run in time.",
+    meaning: "More transforms were waiting than the sandbox could run in time, or its thread could not start in time.",
     fix: "Make the transforms faster, use payload instead where it does, or run another ingress; then route the request again.",
   },
   ROUTE_TRANSFORM_CRASHED: {

@@ -14,7 +14,7 @@ export interface RuleService {
   list(page: { readonly limit: number; readonly afterName: string | undefined }): Promise<readonly Rule[]>;
   /** @throws WarrenError `ROUTE_RULE_UNKNOWN`. */
   get(id: string): Promise<Rule>;
-  /** @throws WarrenError `ROUTE_RULE_INVALID`, `ROUTE_TRANSFORM_INVALID`, `ROUTE_RULE_NAME_TAKEN`, `ROUTE_RULES_LIMIT`. */
+  /** @throws WarrenError `ROUTE_RULE_INVALID`, `ROUTE_TRANSFORM_INVALID`, `ROUTE_RULE_NAME_TAKEN`, `ROUTE_RULES_LIMIT`; retryable: `ROUTE_TRANSFORM_OVERLOADED`. */
   create(rule: NewRule): Promise<Rule>;
   /** @throws WarrenError as `get` and `create`, `ROUTE_RULE_CHANGED`. */
   change(id: string, change: RuleChange): Promise<Rule>;
@@ -32,7 +32,10 @@ export function createRuleService({ store, live, sandbox, knownJobs, newId }: Ru
     if (rule.transform !== null) {
       const looked = await sandbox.run({ ...rule.transform, timeoutMs: checkMs, input: undefined });
       if (looked.kind === "failed") {
-        throw new WarrenError("ROUTE_TRANSFORM_INVALID", `transform.code: ${looked.failure.message}`);
+        const { code, message } = looked.failure;
+        // it was not looked at: that says nothing of the transform
+        if (code === "ROUTE_TRANSFORM_OVERLOADED") throw new WarrenError(code, message, { retryable: true });
+        throw new WarrenError("ROUTE_TRANSFORM_INVALID", `transform.code: ${message}`);
       }
     }
     return compiled;

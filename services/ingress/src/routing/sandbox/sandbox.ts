@@ -81,7 +81,7 @@ export function createSandbox({ log, maxWaiting = 200, maxWaitMs = 2_000 }: Sand
 
   async function perform(task: SandboxTask): Promise<SandboxAnswer> {
     const worker = await ready();
-    if (worker === undefined) return failed("ROUTE_TRANSFORM_CRASHED", "the sandbox's thread did not start");
+    if (worker === undefined) return failed("ROUTE_TRANSFORM_OVERLOADED", "the sandbox's thread did not start in time");
     return new Promise((resolve) => {
       const end = (answer: SandboxAnswer, isUsable: boolean): void => {
         clearTimeout(timer);
