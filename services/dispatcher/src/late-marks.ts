@@ -9,7 +9,8 @@ export interface LateMarks extends AsyncDisposable {
 
 /** Twice this at most from publishing to the mark, which must come before the ledger's send lease of 10 s ends. */
 const everyMs = 3_000;
-const jobsPerCall = 2_000;
+/** Few enough that one statement does not keep a core of the database for long. */
+const jobsPerCall = 500;
 
 export function createLateMarks({
   ledger,

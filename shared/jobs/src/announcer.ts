@@ -38,12 +38,20 @@ export interface Announcer extends AsyncDisposable {
 /** Jobs enqueued one by one that meet in a turn share a message only so far, to spread evenly over workers. */
 const maxSharedByChance = 10;
 /**
- * Jobs are marked as sent when they are this old, up to twice as old at most, which must stay below the ledger's grace for fresh jobs
- * (5 s). Most have been claimed by then and need no mark; a mark is one more row version.
+ * Jobs are marked as sent this long after they were, and a little more, which must stay below the ledger's grace for fresh jobs (5 s).
+ * Most have been claimed by then and need no mark; a mark is one more row version.
  */
-const confirmEveryMs = 2_000;
-const confirmBatch = 2_000;
+const markAfterMs = 3_000;
+/** Often, and few at a time: marks of seconds in one go would keep a core of the database from those who wait for an answer. */
+const markEveryMs = 100;
+const marksPerStatement = 500;
 const flushDeadlineMs = 5_000;
+
+/** Jobs that the broker has. */
+interface Sent {
+  readonly ids: readonly string[];
+  readonly markAtMs: number;
+}
 
 interface Open {
   readonly ids: string[];
@@ -63,11 +71,11 @@ export function createAnnouncer(options: AnnouncerOptions): Announcer {
   let pending = 0;
   let idle: (() => void) | undefined;
   let turn: NodeJS.Immediate | undefined;
-  /** Published since the last round of marking, and in the round before. */
+  /** Published since the last round of marking, and before it, the oldest first. */
   let fresh: string[] = [];
-  let aged: string[] = [];
-  let confirmTimer: NodeJS.Timeout | undefined;
-  let confirming: Promise<void> = Promise.resolve();
+  const aging: Sent[] = [];
+  let markTimer: NodeJS.Timeout | undefined;
+  let marking: Promise<void> = Promise.resolve();
   let lastComplaintAt = Number.NEGATIVE_INFINITY;
 
   function announce(jobs: readonly Announced[]): void {
@@ -157,22 +165,26 @@ export function createAnnouncer(options: AnnouncerOptions): Announcer {
 
   function remember(ids: readonly string[]): void {
     for (const id of ids) fresh.push(id);
-    confirmTimer ??= setTimeout(confirmRound, confirmEveryMs).unref();
+    markTimer ??= setTimeout(markRound, markEveryMs).unref();
   }
 
-  function confirmRound(): void {
-    const due = aged;
-    aged = fresh;
+  function markRound(): void {
+    const now = performance.now();
+    if (fresh.length > 0) aging.push({ ids: fresh, markAtMs: now + markAfterMs });
     fresh = [];
-    confirmTimer = aged.length === 0 ? undefined : setTimeout(confirmRound, confirmEveryMs).unref();
-    confirming = confirming.then(() => confirm(due));
+    for (let oldest = aging[0]; oldest !== undefined && oldest.markAtMs <= now; oldest = aging[0]) {
+      const { ids } = oldest;
+      aging.shift();
+      marking = marking.then(() => mark(ids));
+    }
+    markTimer = aging.length === 0 ? undefined : setTimeout(markRound, markEveryMs).unref();
   }
 
   /** Never rejects. */
-  async function confirm(due: readonly string[]): Promise<void> {
-    for (let start = 0; start < due.length; start += confirmBatch) {
+  async function mark(ids: readonly string[]): Promise<void> {
+    for (let start = 0; start < ids.length; start += marksPerStatement) {
       try {
-        await ledger.confirmSent(due.slice(start, start + confirmBatch).map((id) => ({ id, attempt: 0 })));
+        await ledger.confirmSent(ids.slice(start, start + marksPerStatement).map((id) => ({ id, attempt: 0 })));
       } catch (error) {
         // harmless: unmarked jobs are published a second time, and run once
         log.warn({ err: error }, "sent jobs not marked");
@@ -193,10 +205,10 @@ export function createAnnouncer(options: AnnouncerOptions): Announcer {
       flush();
       await within(flushDeadlineMs, drained());
       leaveBacklog();
-      clearTimeout(confirmTimer);
+      clearTimeout(markTimer);
       await within(
         flushDeadlineMs,
-        confirming.then(() => confirm([...aged, ...fresh])),
+        marking.then(() => mark([...aging.flatMap(({ ids }) => ids), ...fresh])),
       );
     },
   };

@@ -1,5 +1,6 @@
 import { type ClientBase, Pool, type PoolClient } from "pg";
 import { asLedgerError, LedgerUnavailableError } from "./errors.ts";
+import { runGathered } from "./gathered.ts";
 import type { LedgerLog } from "./log.ts";
 import type { RunSql, Statement } from "./sql.ts";
 
@@ -20,8 +21,12 @@ export interface DatabaseOptions {
 /** Connections to Postgres: statements, transactions, and errors with our codes. */
 export interface Database extends AsyncDisposable {
   readonly pool: Pool;
-  /** Runs a prepared statement. */
-  readonly run: (statement: Statement, values: readonly unknown[]) => Promise<readonly Row[]>;
+  /** Runs a prepared statement. With `lastParts` it has one binary parameter more, which lies in these parts. */
+  readonly run: (
+    statement: Statement,
+    values: readonly unknown[],
+    lastParts?: readonly Buffer[],
+  ) => Promise<readonly Row[]>;
   readonly query: RunSql;
   readonly transaction: <T>(work: (run: RunSql) => Promise<T>) => Promise<T>;
   /** The same with prepared statements, for transactions that come again and again. */
@@ -120,8 +125,9 @@ export function openDatabase(options: DatabaseOptions): Database {
 
   return {
     pool,
-    run: (statement, values) =>
+    run: (statement, values, lastParts) =>
       withClient(statement.name, async (client) => {
+        if (lastParts !== undefined) return runGathered(client, statement, values, lastParts);
         const result = await client.query<Row>({ name: statement.name, text: statement.text, values: [...values] });
         return result.rows;
       }),

@@ -31,7 +31,11 @@ export interface Ledger extends AsyncDisposable {
   /** One statement in its own transaction. */
   readonly query: RunSql;
   /** The same, prepared once per connection: for sibling modules' hot statements. */
-  readonly run: (statement: Statement, values: readonly unknown[]) => Promise<readonly Row[]>;
+  readonly run: (
+    statement: Statement,
+    values: readonly unknown[],
+    lastParts?: readonly Buffer[],
+  ) => Promise<readonly Row[]>;
   /** Runs `work` in one transaction: commits when it resolves, rolls back when it throws. */
   readonly transaction: <T>(work: (run: RunSql) => Promise<T>) => Promise<T>;
   /** Throws `LEDGER_SCHEMA_BEHIND`, `LEDGER_SCHEMA_NEWER` or `LEDGER_MIGRATION_CHANGED`. */

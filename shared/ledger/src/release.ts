@@ -1,3 +1,4 @@
+import { plainArray } from "./arrays.ts";
 import type { Database, Row } from "./database.ts";
 import { gateOfReady, onItsWay } from "./gate.ts";
 import type { SendableJob } from "./job.ts";
@@ -50,13 +51,12 @@ export function createRelease(database: Database, table: TableName): Release {
     takeLost: async ({ queue, sentForMs, limit }) =>
       (await database.run(statements.lost, [queue, sentForMs, limit])).map(sendable),
     confirmSent: async (sent) => {
-      if (sent.length === 0) return { waiting: 0 };
-      const sorted = [...sent].sort((a, b) => (a.id < b.id ? -1 : 1));
-      const rows = await database.run(statements.confirm, [
-        `{${sorted.map(({ id }) => id).join(",")}}`,
-        `{${sorted.map(({ attempt }) => attempt).join(",")}}`,
-      ]);
-      return { waiting: rows.length };
+      let waiting = 0;
+      for (const [attempt, jobs] of Map.groupBy(sent, (job) => job.attempt)) {
+        const rows = await database.run(statements.confirm, [plainArray(jobs.map(({ id }) => id)), attempt]);
+        waiting += rows.length;
+      }
+      return { waiting };
     },
     queues: async () => (await database.run(statements.queues, [])).map((row) => String(row["queue"])),
     readyQueues: async () => (await database.run(statements.ready, [])).map((row) => String(row["queue"])),
@@ -126,20 +126,14 @@ function releaseStatements(table: TableName) {
         ),`,
       ),
     },
-    // Locks in id order: the input is sorted, and the lateral join takes it row by row. Fenced by the attempt: a job that was
-    // claimed and came back meanwhile needs a message of its own. Index: jobs (id).
+    // Locks in id order: an index scan takes the elements of an array in their order. Fenced by the attempt: a job that was claimed and
+    // came back meanwhile needs a message of its own. Index: jobs (id).
     confirm: {
       name: "warren_confirm_sent",
-      text: `with waiting as materialized (
-          select j.id from unnest($1::uuid[], $2::integer[]) as sent(id, attempt)
-          cross join lateral (
-            select j.id from ${jobs} j
-            where j.id = sent.id and j.attempt = sent.attempt
-              and ${byIdOnly("j.state")} = 'ready' and j.held_by is null and j.sent_at is null and ${onItsWay("j.")}
-            for update
-          ) j
-        )
-        update ${jobs} set sent_at = clock_timestamp() where id = any (array(select id from waiting)) returning id`,
+      text: `update ${jobs} j set sent_at = clock_timestamp()
+        where j.id = any ($1::uuid[]) and j.attempt = $2
+          and ${byIdOnly("j.state")} = 'ready' and j.held_by is null and j.sent_at is null and ${onItsWay("j.")}
+        returning j.id`,
     },
     // Index: jobs_ready (queue, run_at).
     oldest: {

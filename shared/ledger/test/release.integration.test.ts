@@ -70,6 +70,23 @@ describe("a job that was sent", () => {
     expect(await ledger.takeLost({ queue: "default", sentForMs: 60_000, limit: 10 })).toEqual([]);
   });
 
+  test("is marked by its own attempt, whichever attempts the others of the call are at", async () => {
+    const workerId = await world.worker();
+    const fresh = await enqueueOne(ledger);
+    const returned = await enqueueOne(ledger);
+    await ledger.giveBack(workerId, await ledger.claim({ workerId, ids: [returned] }));
+    const taken = await ledger.takeUnsent({ limit: 10 });
+    expect(new Map(taken.map(({ id, attempt }) => [id, attempt]))).toEqual(
+      new Map([
+        [fresh, 0],
+        [returned, 1],
+      ]),
+    );
+    expect(await ledger.confirmSent(taken.map(({ id }) => ({ id, attempt: 7 })))).toEqual({ waiting: 0 });
+    expect(await ledger.confirmSent(taken)).toEqual({ waiting: 2 });
+    expect(await ledger.confirmSent(taken)).toEqual({ waiting: 0 });
+  });
+
   test("and came back meanwhile is not marked by the message that it used up", async () => {
     const workerId = await world.worker();
     const id = await enqueueOne(ledger);

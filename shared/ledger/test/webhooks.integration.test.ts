@@ -61,6 +61,22 @@ describe("storing webhooks", () => {
     }
   });
 
+  test("compresses a large body with the fast method or not at all, and keeps its bytes", async () => {
+    await using world = await openLedgerWorld();
+    const { ledger } = world;
+    const body = Buffer.from(JSON.stringify(Array.from({ length: 500 }, (_, id) => ({ id, object: "line_item" }))));
+    await storeOn(ledger).accept(aRequest("large", { body }));
+    const { rows } = await ledger.query(
+      `select pg_column_compression(body) as method, body, (
+         select 'lz4' = any (enumvals) from pg_settings where name = 'default_toast_compression'
+       ) as has_lz4 from ${ledger.table("webhook_requests")}`,
+      [],
+    );
+    expect(rows).toEqual([
+      { method: rows[0]?.["has_lz4"] === true ? "lz4" : null, body, has_lz4: expect.any(Boolean) },
+    ]);
+  });
+
   test("the first of one key in a batch is accepted, the others are duplicates without jobs", async () => {
     await using world = await openLedgerWorld();
     const ready: { readonly id: string; readonly queue: string }[] = [];

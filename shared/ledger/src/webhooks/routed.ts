@@ -5,7 +5,7 @@ import { retrying } from "../retrying.ts";
 import type { RunSql, TableName } from "../sql.ts";
 import { requestInput } from "./statements.ts";
 import type { AcceptedRequest, RequestRow } from "./store.ts";
-import { requestValues } from "./values.ts";
+import { bodyParts, requestValues } from "./values.ts";
 
 /** What a rule made of an event, by the place in the request's `jobs` or `events`; or why it made nothing. */
 export type RouteOutcome =
@@ -70,6 +70,7 @@ export function createRoutedWrite(ledger: RoutedLedger): (entries: readonly Rout
     const madeOf = new Map(accepted.map(({ id }, index) => [id, made[index] ?? []]));
     await run(sql.store, [
       ...requestValues(entries.map(({ row }) => row)),
+      Buffer.concat(bodyParts(entries.map(({ row }) => row))),
       JSON.stringify(requests.map((request) => rowOf(request, madeOf.get(request.id)))),
     ]);
     return { fresh, ready: accepted.flatMap((request, index) => readyOf(request.jobs, made[index] ?? [])) };

@@ -12,8 +12,8 @@ function sharedColumns(
 }
 
 /**
- * Requests, as `q`, from `$1` to `$20` (see `requestValues`); their bodies lie one after the other in `$21`. A row knows its jobs as a
- * part of the list of all jobs' ids.
+ * Requests, as `q`, from `$1` to `$20` (see `requestValues`); their bodies lie one after the other in a parameter of their own (see
+ * `bodyParts`). A row knows its jobs as a part of the list of all jobs' ids.
  */
 export const requestInput = `(
     select u.ordinal, u.id, u.correlation_id, u.body_bytes, u.headers, u.dedupe_key, u.event_id, u.event_subject, u.at,
@@ -35,12 +35,12 @@ export const requestInput = `(
       id, correlation_id, body_bytes, headers, dedupe_key, event_id, event_subject, at, first_job, last_job, place, ordinal
     )
   ) as q`;
-const bodies = "$21::bytea";
+const body = (parameter: string): string => `substring(${parameter}::bytea from q.at for q.size)`;
 
-/** Jobs, as `r` for `insertJobs`, from `$22` on (see `jobValues`). `request` is the ordinal of the request that a job comes of. */
-const jobIds = "$22::uuid[]";
+/** Jobs, as `r` for `insertJobs`, from `$21` to `$37` (see `jobValues`). `request` is the ordinal of the request that a job comes of. */
+const jobIds = "$21::uuid[]";
 const jobInput = `(
-      select u.id, u.request, u.correlation_id, u.payload, ${sharedColumns(27, [
+      select u.id, u.request, u.correlation_id, u.payload, ${sharedColumns(26, [
         ["queue", "text"],
         ["name", "text"],
         ["version", "int"],
@@ -55,7 +55,7 @@ const jobInput = `(
         ["grace_ms", "int"],
       ])}
       from rows from (
-        unnest(${jobIds}), unnest($23::int[]), unnest($24::text[]), jsonb_array_elements($25::text::jsonb), unnest($26::int[])
+        unnest(${jobIds}), unnest($22::int[]), unnest($23::text[]), jsonb_array_elements($24::text::jsonb), unnest($25::int[])
       ) as u(id, request, correlation_id, payload, place)
     ) as r`;
 
@@ -85,7 +85,7 @@ export function acceptStatement(table: TableName): Statement {
       case when f.request_id is null then 'duplicate' else 'accepted' end,
       q.method, q.path, q.query, q.peer_address, q.client_address, q.dedupe_key, q.event_id, q.event_type, q.event_subject,
       q.correlation_id,
-      case when f.request_id is null then '{}' else (${jobIds})[q.first_job : q.last_job] end, q.headers, substring(${bodies} from q.at for q.size),
+      case when f.request_id is null then '{}' else (${jobIds})[q.first_job : q.last_job] end, q.headers, ${body("$38")},
       case when f.request_id is not null and q.last_job < q.first_job then 'unmatched' end
     from request q left join fresh f on f.request_id = q.id
   ),
@@ -112,7 +112,7 @@ export function recordStatement(table: TableName): Statement {
   select q.id, statement_timestamp(), q.body_bytes, q.source, q.provider,
     case when q.cause is null then 'answered' else 'rejected' end, q.cause, q.method, q.path, q.query,
     q.peer_address, q.client_address, q.event_type, q.correlation_id, q.headers,
-    case when q.at is null then null else substring(${bodies} from q.at for q.size) end
+    case when q.at is null then null else ${body("$21")} end
   from ${requestInput}`,
   };
 }

@@ -8,7 +8,7 @@ import { isRare, type JobRow, payloadJson } from "../job-insert.ts";
 import type { Statement, TableName } from "../sql.ts";
 import { createRoutedWrite, isPlain, type RoutedEntry, type RoutedLedger, type RouteOutcome } from "./routed.ts";
 import { acceptStatement, recordStatement } from "./statements.ts";
-import { jobValues, requestValues } from "./values.ts";
+import { bodyParts, jobValues, requestValues } from "./values.ts";
 
 /** One received HTTP call, as it is kept. */
 export interface ReceivedRequest {
@@ -85,7 +85,7 @@ export interface WebhookStore {
 export interface WebhookStoreOptions {
   readonly ledger: RoutedLedger & {
     readonly table: TableName;
-    run(statement: Statement, values: readonly unknown[]): Promise<readonly Row[]>;
+    run(statement: Statement, values: readonly unknown[], lastParts?: readonly Buffer[]): Promise<readonly Row[]>;
   };
   readonly newId: () => string;
   /** Called after each commit with the jobs that it made ready. Must not throw. */
@@ -137,11 +137,12 @@ export function createWebhookStore(options: WebhookStoreOptions): WebhookStore {
   });
 
   async function acceptBatch(entries: readonly Entry[]): Promise<readonly Acceptance[]> {
+    const written = entries.map(({ row }) => row);
     const values = [
-      ...requestValues(entries.map(({ row }) => row)),
+      ...requestValues(written),
       ...jobValues(entries.map(({ jobs }, index) => ({ ordinal: index + 1, jobs }))),
     ];
-    const rows = await within(deadlineMs, ledger.run(accepting, values));
+    const rows = await within(deadlineMs, ledger.run(accepting, values, bodyParts(written)));
     const fresh = new Set(rows.map((row) => row["request_id"]));
     const isFresh = ({ row }: Entry): boolean => fresh.has(row.request.id);
     // jobs of governed queues wait in the ledger, and nobody is to hear of them
@@ -195,7 +196,7 @@ export function createWebhookStore(options: WebhookStoreOptions): WebhookStore {
         eventType: request.cause === undefined ? storable(request.eventType) : undefined,
         jobCount: 0,
       }));
-      await ledger.run(recording, requestValues(rows));
+      await ledger.run(recording, requestValues(rows), bodyParts(rows));
     },
   };
 }

@@ -29,13 +29,38 @@ function share(tuples: readonly (readonly Value[])[], width: number): Shared {
   return { places, columns: Array.from({ length: width }, (_, column) => distinct.map((tuple) => tuple[column])) };
 }
 
+/** From this size on a body is worth a write of its own; smaller ones are copied together. */
+const ownPartBytes = 16_384;
+
 /**
- * The values of `requestInput`'s parameters. Bodies travel as one binary parameter that the statement cuts up again: as elements of an
- * array they would be written in hexadecimal, which doubles them, and be parsed on both sides. Headers travel as one JSON array:
- * as array elements their many quotes would be escaped here and unescaped there.
+ * The bodies, one after the other, as parts of the one binary parameter that the statement cuts up again: as elements of an array they
+ * would be written in hexadecimal, which doubles them, and be parsed on both sides.
+ */
+export function bodyParts(rows: readonly Pick<RequestRow, "body">[]): readonly Buffer[] {
+  const parts: Buffer[] = [];
+  let small: Buffer[] = [];
+  const gather = (): void => {
+    if (small.length > 0) parts.push(Buffer.concat(small));
+    small = [];
+  };
+  for (const { body } of rows) {
+    if (body === undefined) continue;
+    if (body.length < ownPartBytes) {
+      small.push(body);
+      continue;
+    }
+    gather();
+    parts.push(body);
+  }
+  gather();
+  return parts;
+}
+
+/**
+ * The values of `requestInput`'s parameters. Headers travel as one JSON array: as array elements their many quotes would be escaped here
+ * and unescaped there.
  */
 export function requestValues(rows: readonly RequestRow[]): readonly unknown[] {
-  const bodies: Buffer[] = [];
   const starts: (number | undefined)[] = [];
   const firstJobs: number[] = [];
   const lastJobs: number[] = [];
@@ -43,10 +68,7 @@ export function requestValues(rows: readonly RequestRow[]): readonly unknown[] {
   let jobs = 0;
   for (const { body, jobCount } of rows) {
     starts.push(body === undefined ? undefined : at);
-    if (body !== undefined) {
-      bodies.push(body);
-      at += body.length;
-    }
+    if (body !== undefined) at += body.length;
     firstJobs.push(jobs + 1);
     jobs += jobCount;
     lastJobs.push(jobs);
@@ -65,7 +87,6 @@ export function requestValues(rows: readonly RequestRow[]): readonly unknown[] {
     plainArray(lastJobs),
     plainArray(places),
     ...columns.map((column) => textArray(column as readonly (string | undefined)[])),
-    Buffer.concat(bodies, at - 1),
   ];
 }
 
