@@ -79,16 +79,12 @@ export function createLane(options: LaneOptions): Lane {
     running += 1;
     open += 1;
     instruments.running.set(running);
-    handle(delivery)
-      .catch((error: unknown) => {
-        log.fatal(
-          { subscription: subscription.id, messageId: delivery.messageId, err: error },
-          "the subscriber failed",
-        );
-        // not lost: the broker's own dead-lettering keeps it
-        delivery.reject();
-      })
-      .finally(settledOne);
+    handle(delivery).then(settledOne, (error: unknown) => {
+      log.fatal({ subscription: subscription.id, messageId: delivery.messageId, err: error }, "the subscriber failed");
+      // not lost: the broker's own dead-lettering keeps it
+      delivery.reject();
+      settledOne();
+    });
   }
 
   function settledOne(): void {
@@ -119,7 +115,8 @@ export function createLane(options: LaneOptions): Lane {
     handlerEnded();
     const { backoff, ladderMs } = subscription;
     const verdict = decideEvent(outcome, { attempt: attributes.attempt, maxAttempts, backoff, ladderMs }, random);
-    await settle(delivery, attributes, verdict, label, outcome);
+    if (verdict.kind === "ack" || verdict.kind === "return") settle(delivery, verdict, label);
+    else await sendOn(delivery, attributes, verdict, label, outcome);
   }
 
   async function run(event: ReceivedEvent, label: string): Promise<EventOutcome> {
@@ -160,44 +157,36 @@ export function createLane(options: LaneOptions): Lane {
     }
   }
 
-  async function settle(
+  function settle(
+    delivery: Delivery,
+    verdict: Extract<EventVerdict, { readonly kind: "ack" | "return" }>,
+    label: string,
+  ): void {
+    if (verdict.kind === "ack") delivery.ack();
+    else delivery.requeue();
+    instruments.handled(label, verdict.kind === "ack" ? verdict.as : "returned");
+  }
+
+  async function sendOn(
     delivery: Delivery,
     attributes: Attributes,
-    verdict: EventVerdict,
+    verdict: Extract<EventVerdict, { readonly kind: "retry" | "dead" }>,
     label: string,
     outcome: EventOutcome,
   ): Promise<void> {
-    const facts = () => ({
+    const facts = {
       subscription: subscription.id,
       event: attributes.type,
       eventId: attributes.id,
       attempt: attributes.attempt,
       correlationId: attributes.correlationId,
       ...(outcome.kind === "threw" ? { err: outcome.error } : {}),
-    });
-    switch (verdict.kind) {
-      case "ack":
-        delivery.ack();
-        instruments.handled(label, verdict.as);
-        return;
-      case "return":
-        delivery.requeue();
-        instruments.handled(label, "returned");
-        return;
-      case "retry":
-        if (verdict.as === "retried")
-          log.warn({ ...facts(), delayMs: verdict.delayMs }, "event not handled; tried again later");
-        await onward.send(delivery, onwardMessage(subscription, delivery, attributes, verdict, options.newId()));
-        instruments.handled(label, verdict.as);
-        return;
-      case "dead":
-        log.error({ ...facts(), reason: verdict.reason }, "event is dead");
-        await onward.send(delivery, onwardMessage(subscription, delivery, attributes, verdict, options.newId()));
-        instruments.handled(label, "dead");
-        return;
-      default:
-        verdict satisfies never;
-    }
+    };
+    if (verdict.kind === "dead") log.error({ ...facts, reason: verdict.reason }, "event is dead");
+    else if (verdict.as === "retried")
+      log.warn({ ...facts, delayMs: verdict.delayMs }, "event not handled; tried again later");
+    await onward.send(delivery, onwardMessage(subscription, delivery, attributes, verdict, options.newId()));
+    instruments.handled(label, verdict.kind === "dead" ? "dead" : verdict.as);
   }
 
   return {

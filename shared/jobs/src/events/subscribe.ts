@@ -172,21 +172,30 @@ function definitionsOf(what: EventDefinition | readonly EventDefinition[]): read
 function byDefinition(definitions: readonly EventDefinition[], schema: z.ZodType | undefined): Wanted {
   if (definitions.length === 0) throw invalid("events", "expected at least one event definition");
   if (schema !== undefined) throw invalid("schema", "only with a pattern; a definition has its own");
-  const byType = Map.groupBy(definitions, ({ type }) => type);
+  const grouped = Map.groupBy(definitions, ({ type }) => type);
+  const byType = new Map([...grouped].map(([type, versions]) => [type, shapesOf(versions)]));
   return {
     patterns: [...byType.keys()],
     labelOf: (type) => (byType.has(type) ? type : "other"),
-    shapeOf: (type, version) => {
-      const versions = byType.get(type) ?? [];
-      // a publisher that knows no versions means the only one there is, or the latest
-      const [latest] = versions.toSorted((left, right) => right.version - left.version);
-      if (latest === undefined) return { kind: "unhandled" };
-      const exact = version === undefined ? latest : versions.find((one) => one.version === version);
-      if (exact !== undefined) return { kind: "schema", schema: exact.schema };
-      const older = versions.find(({ upcast }) => version !== undefined && upcast.versions.includes(version));
-      if (older === undefined || version === undefined) return { kind: "unhandled" };
-      return { kind: "schema", schema: older.schema, upcast: (data) => older.upcast.apply(version, data) };
-    },
+    shapeOf: (type, version) => byType.get(type)?.(version) ?? unhandled,
+  };
+}
+
+const unhandled: DataShape = { kind: "unhandled" };
+
+/** How the data of each version of one type is read. What is known beforehand is looked up, for it is asked for every delivery. */
+function shapesOf(definitions: readonly EventDefinition[]): (version: number | undefined) => DataShape {
+  const shapes = new Map<number, DataShape>();
+  for (const { version, schema } of definitions)
+    if (!shapes.has(version)) shapes.set(version, { kind: "schema", schema });
+  const latest = Math.max(...shapes.keys());
+  return (version = latest) => {
+    // a publisher that knows no versions means the only one there is, or the latest
+    const exact = shapes.get(version);
+    if (exact !== undefined) return exact;
+    const older = definitions.find(({ upcast }) => upcast.versions.includes(version));
+    if (older === undefined) return unhandled;
+    return { kind: "schema", schema: older.schema, upcast: (data) => older.upcast.apply(version, data) };
   };
 }
 

@@ -63,21 +63,33 @@ export function writeHeaders(event: NewEventHeaders): EventHeaders {
  */
 export function readAttributes({ headers, messageId, type, routingKey, correlationId }: Received): Attributes {
   return {
-    id: text(attribute(headers, "id")) ?? messageId,
-    type: text(attribute(headers, "type")) ?? type ?? routingKey,
-    source: text(attribute(headers, "source")),
-    subject: text(attribute(headers, "subject")),
-    time: attribute(headers, "time"),
-    version: positive(attribute(headers, "dataversion")),
+    id: text(attribute(headers, names.id)) ?? messageId,
+    type: text(attribute(headers, names.type)) ?? type ?? routingKey,
+    source: text(attribute(headers, names.source)),
+    subject: text(attribute(headers, names.subject)),
+    time: attribute(headers, names.time),
+    version: positive(attribute(headers, names.dataversion)),
     correlationId,
-    traceparent: text(headers["traceparent"]) ?? text(attribute(headers, "traceparent")),
+    traceparent: text(headers["traceparent"]) ?? text(attribute(headers, names.traceparent)),
     attempt: positive(headers[attemptHeader]) ?? 1,
     replayOf: text(headers[replayHeader]),
   };
 }
 
-function attribute(headers: Headers, name: string): unknown {
-  return headers[`cloudEvents_${name}`] ?? headers[`cloudEvents:${name}`];
+/** Both ways to write the name of an attribute, put together once and not for every message. */
+const named = (name: string) => [`cloudEvents_${name}`, `cloudEvents:${name}`] as const;
+const names = {
+  id: named("id"),
+  type: named("type"),
+  source: named("source"),
+  subject: named("subject"),
+  time: named("time"),
+  dataversion: named("dataversion"),
+  traceparent: named("traceparent"),
+};
+
+function attribute(headers: Headers, [usual, other]: ReturnType<typeof named>): unknown {
+  return headers[usual] ?? headers[other];
 }
 
 function text(value: unknown): string | undefined {
