@@ -1,6 +1,6 @@
 import type { Recipient } from "@warren/contracts";
 import { type Client, createClient, createEndpoints, createOutboundDeliveries, type KeyRing } from "@warren/jobs";
-import { createSourceStore, createWebhookStore, type Ledger, newId } from "@warren/ledger";
+import { createSourceLimits, createSourceStore, createWebhookStore, type Ledger, newId } from "@warren/ledger";
 import type { Logger, Metrics, Tracing } from "@warren/observability";
 import type { FastifyInstance } from "fastify";
 import { clientAddressOf } from "./address/client-address.ts";
@@ -99,7 +99,13 @@ export function createIngress(options: IngressOptions): Ingress {
     metrics,
     now,
   });
-  const intake = createIntake({ store, router: routing.router, log, now });
+  const intake = createIntake({
+    store,
+    limits: createSourceLimits({ ledger, ...deadline }),
+    router: routing.router,
+    log,
+    now,
+  });
   const { loop, ...requests } = createRequests({
     ledger,
     sourceOf: (name) => sources.get(name),

@@ -2,7 +2,6 @@ import { createSecretKey } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { choosesSecret, makeSecret } from "../src/sources/make-secret.ts";
 import { type ProviderName, providerNames, providers } from "../src/sources/providers.ts";
-import { createRateLimit } from "../src/sources/rate-limit.ts";
 import { samplers } from "../src/sources/samples.ts";
 import { judge, nowMs, sourceOf, standardSecret } from "./signed.ts";
 
@@ -109,15 +108,4 @@ test("a secret that is made is one that its provider takes, and no other provide
     expect(secret).not.toBe(makeSecret(name, more["options"] ?? {}));
     expect(providers[name].hasSecrets).toBe(true);
   }
-});
-
-test("a rate limit gives its burst at once, then its rate, and says when to come again", () => {
-  const limit = createRateLimit({ perSecond: 4, burst: 3 });
-  expect([0, 0, 0, 0].map(() => limit.take(1_000))).toEqual([0, 0, 0, 250]);
-  expect(limit.take(1_249)).toBe(1);
-  expect(limit.take(1_250)).toBe(0);
-  // a clock that goes back fills nothing and takes nothing
-  expect(limit.take(500)).toBe(250);
-  expect([0, 0, 0, 0].map(() => limit.take(100_000))).toEqual([0, 0, 0, 250]);
-  expect([0, 0].map(() => createRateLimit({ perSecond: 0.1 }).take(0))).toEqual([0, 0]);
 });

@@ -28,7 +28,7 @@ export const sourceTraits = {
       burst: z.int().min(1).max(1_000_000).optional().describe("how many at once after a pause; default: one second's"),
     })
     .optional()
-    .describe("authentic events that each ingress process takes; more are answered 429"),
+    .describe("authentic events taken, over all ingress processes; more are answered 429"),
   answer: z
     .strictObject({
       status: z.literal([200, 201, 202, 204]),

@@ -185,6 +185,7 @@ export {
 export type { KeptRoute, RouteOutcome, RoutingMarker } from "./webhooks/routed.ts";
 export type { RouteEvent, RunAnswer, RunMode, RunOrder, SkipReason } from "./webhooks/run-events.ts";
 export type { Looked, SearchBudget } from "./webhooks/search.ts";
+export { createSourceLimits, type SourceLimits, type SourceRate } from "./webhooks/source-limits.ts";
 export {
   createSourceStore,
   type NewSource,

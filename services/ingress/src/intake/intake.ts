@@ -1,5 +1,5 @@
 import type { RejectionCause } from "@warren/contracts";
-import { type Acceptance, LedgerDataError, type WebhookStore } from "@warren/ledger";
+import { type Acceptance, LedgerDataError, type SourceLimits, type WebhookStore } from "@warren/ledger";
 import type { Logger } from "@warren/observability";
 import type { Origin } from "../routing/route.ts";
 import { type Routed, withoutOutput } from "../routing/routed.ts";
@@ -30,6 +30,7 @@ export type Outcome =
 
 export interface IntakeOptions {
   readonly store: Pick<WebhookStore, "accept">;
+  readonly limits: SourceLimits;
   readonly router: Pick<Router, "route" | "accepted">;
   readonly log: Logger;
   readonly now: () => number;
@@ -38,7 +39,7 @@ export interface IntakeOptions {
 export type Intake = (received: Received) => Promise<Outcome>;
 
 /** Verify, route, then keep: the request, its dedupe key and what its rules made with one commit. Resolves after it. Never throws. */
-export function createIntake({ store, router, log, now }: IntakeOptions): Intake {
+export function createIntake({ store, limits, router, log, now }: IntakeOptions): Intake {
   const complain = oncePerSecond(now);
 
   return async ({ id, source, request, peerAddress, origin }) => {
@@ -53,8 +54,13 @@ export function createIntake({ store, router, log, now }: IntakeOptions): Intake
     }
 
     if (source.limit !== undefined) {
-      const retryAfterMs = source.limit.take(nowMs);
-      if (retryAfterMs > 0) return { kind: "limited", retryAfterMs };
+      try {
+        const retryAfterMs = await limits.take(source.name, source.limit);
+        if (retryAfterMs > 0) return { kind: "limited", retryAfterMs };
+      } catch (error) {
+        complain(() => log.error({ err: error, source: source.name }, notStored));
+        return { kind: "failed", why: "store" };
+      }
     }
 
     const { dedupeKey, eventId, eventType } = verdict;
@@ -109,11 +115,13 @@ export function createIntake({ store, router, log, now }: IntakeOptions): Intake
       if (kind === "accepted") router.accepted(event, routed);
       return { kind, answer: verdict.answer };
     } catch (error) {
-      complain(() => log.error({ err: error, source: source.name }, "webhooks could not be stored and are put off"));
+      complain(() => log.error({ err: error, source: source.name }, notStored));
       return { kind: "failed", why: "store" };
     }
   };
 }
+
+const notStored = "webhooks could not be stored and are put off";
 
 /** An outage fails thousands of requests; one line a second tells as much. */
 function oncePerSecond(now: () => number): (write: () => void) => void {

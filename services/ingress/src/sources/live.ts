@@ -73,14 +73,11 @@ export function createLiveSources(options: LiveSourcesOptions): LiveSources {
     served = next;
   }
 
-  /** What has not changed stays the same object: its rate limit goes on counting. */
+  /** What has not changed stays the same object. */
   function opened(before: OpenedRecord | undefined, record: OpenedRecord["record"]): OpenedRecord {
     if (before !== undefined && before.record.id === record.id && before.record.revision === record.revision)
       return before;
-    const now = openRecord(record, keyRing);
-    const { source } = now;
-    const same = JSON.stringify(source?.rateLimit) === JSON.stringify(before?.source?.rateLimit);
-    return source === undefined || !same ? now : { ...now, source: { ...source, limit: before?.source?.limit } };
+    return openRecord(record, keyRing);
   }
 
   async function readDatabase(): Promise<void> {

@@ -1,8 +1,8 @@
 import type { KeyObject } from "node:crypto";
 import type { SourceTraits } from "@warren/contracts";
+import type { SourceRate } from "@warren/ledger";
 import { answer, type Secret, type Verify } from "../verify/verdict.ts";
 import { type ProviderName, providers } from "./providers.ts";
-import { createRateLimit } from "./rate-limit.ts";
 import { contentTypeRule, type Source } from "./source.ts";
 
 export interface SourceParts extends SourceTraits {
@@ -34,7 +34,7 @@ export function openSource(name: string, parts: SourceParts, { verify }: Pick<Op
     contentTypes,
     methods: provider.methods,
     enabled: true,
-    limit: rateLimit === undefined ? undefined : createRateLimit(rateLimit),
+    limit: rateLimit === undefined ? undefined : rateOf(rateLimit),
     rateLimit,
     options: parts.options,
     ack:
@@ -42,6 +42,11 @@ export function openSource(name: string, parts: SourceParts, { verify }: Pick<Op
         ? provider.ack
         : answer(parts.answer.status, parts.answer.contentType, parts.answer.body),
   };
+}
+
+/** Without a burst of its own: one second's worth. */
+function rateOf({ perSecond, burst }: NonNullable<SourceTraits["rateLimit"]>): SourceRate {
+  return { perSecond, burst: burst ?? Math.max(1, Math.ceil(perSecond)) };
 }
 
 export interface Period {

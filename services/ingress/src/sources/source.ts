@@ -1,8 +1,8 @@
 import type { SourceTraits } from "@warren/contracts";
+import type { SourceRate } from "@warren/ledger";
 import type { Ack, Secret, Verify } from "../verify/verdict.ts";
 import type { Method } from "./provider.ts";
 import type { ProviderName } from "./providers.ts";
-import type { RateLimit } from "./rate-limit.ts";
 
 /** One configured sender of webhooks, ready to judge requests. */
 export interface Source {
@@ -18,8 +18,8 @@ export interface Source {
   readonly methods: readonly Method[];
   /** A disabled source refuses everything and keeps what it refused. */
   readonly enabled: boolean;
-  /** Events a second that it takes, in this process; `undefined`: any number. */
-  readonly limit: RateLimit | undefined;
+  /** Authentic events that it takes, over all processes; `undefined`: any number. */
+  readonly limit: SourceRate | undefined;
   readonly rateLimit: SourceTraits["rateLimit"];
   /** The provider's options as configured. */
   readonly options: SourceTraits["options"];

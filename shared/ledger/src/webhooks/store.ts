@@ -1,7 +1,7 @@
 import type { RejectionCause } from "@warren/contracts";
 import { type BatcherOptions, createBatcher } from "../batcher.ts";
 import type { Row } from "../database.ts";
-import { LedgerUnavailableError, mayBeOneItem } from "../errors.ts";
+import { mayBeOneItem } from "../errors.ts";
 import type { NewOutboxEvent } from "../events/outbox.ts";
 import type { NewJob } from "../job.ts";
 import { isRare, type JobRow, payloadJson } from "../job-insert.ts";
@@ -9,6 +9,7 @@ import type { Statement, TableName } from "../sql.ts";
 import { createRoutedWrite, isPlain, type RoutedEntry, type RoutedLedger, type RouteOutcome } from "./routed.ts";
 import { acceptStatement, recordStatement } from "./statements.ts";
 import { bodyParts, jobValues, requestValues } from "./values.ts";
+import { within } from "./within.ts";
 
 /** One received HTTP call, as it is kept. */
 export interface ReceivedRequest {
@@ -142,7 +143,7 @@ export function createWebhookStore(options: WebhookStoreOptions): WebhookStore {
       ...requestValues(written),
       ...jobValues(entries.map(({ jobs }, index) => ({ ordinal: index + 1, jobs }))),
     ];
-    const rows = await within(deadlineMs, ledger.run(accepting, values, bodyParts(written)));
+    const rows = await within(deadlineMs, "storing webhooks", ledger.run(accepting, values, bodyParts(written)));
     const fresh = new Set(rows.map((row) => row["request_id"]));
     const isFresh = ({ row }: Entry): boolean => fresh.has(row.request.id);
     // jobs of governed queues wait in the ledger, and nobody is to hear of them
@@ -161,7 +162,7 @@ export function createWebhookStore(options: WebhookStoreOptions): WebhookStore {
     weigh,
     splitOn: mayBeOneItem,
     run: async (entries) => {
-      const { fresh, ready } = await within(deadlineMs, writeRouted(entries));
+      const { fresh, ready } = await within(deadlineMs, "storing webhooks", writeRouted(entries));
       if (ready.length > 0) onJobs(ready);
       return entries.map(({ row }): Acceptance => (fresh.has(row.request.id) ? "accepted" : "duplicate"));
     },
@@ -207,18 +208,4 @@ const maxDescriptionLength = 500;
 export function storable(text: string | undefined): string | undefined {
   if (text === undefined) return undefined;
   return text.slice(0, maxDescriptionLength).toWellFormed().replaceAll("\u0000", "\uFFFD");
-}
-
-async function within<T>(deadlineMs: number, work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => {
-      reject(new LedgerUnavailableError(`storing webhooks: no answer within ${deadlineMs} ms`));
-    }, deadlineMs);
-  });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
