@@ -59,7 +59,7 @@ describe("endpoints over the API", () => {
       },
     });
 
-    const tested = await manage(ingress, "POST", `${at}/test`, {});
+    const tested = await manage(ingress, "POST", `${at}/test`);
     expect(tested.status).toBe(202);
     const published = await manage(ingress, "POST", "/outbound-events", {
       eventType: "invoice.paid",
@@ -74,7 +74,7 @@ describe("endpoints over the API", () => {
 
     const disabled = await manage(ingress, "POST", `${at}/disable`);
     expect(disabled.body).toMatchObject({ state: "disabled", disabledReason: "manual" });
-    expect(code(await manage(ingress, "POST", `${at}/test`, {}))).toEqual([409, "ENDPOINT_DISABLED"]);
+    expect(code(await manage(ingress, "POST", `${at}/test`))).toEqual([409, "ENDPOINT_DISABLED"]);
     expect((await manage(ingress, "POST", `${at}/enable`)).body).toMatchObject({ state: "enabled", disabledAt: null });
 
     await manage(ingress, "POST", "/endpoints", { url });

@@ -152,20 +152,24 @@ export const endpointChange = z.strictObject(fields).partial().meta({ id: "Endpo
 export type NewEndpoint = z.input<typeof newEndpoint>;
 
 /** The body of POST /endpoints/{id}/rotate. */
-export const endpointRotation = newEndpointSecret.extend({
-  overlapSeconds: z
-    .int()
-    .min(0)
-    .max(30 * 86_400)
-    .default(86_400)
-    .describe("for how long deliveries are signed with the secrets before it as well"),
-});
+export const endpointRotation = newEndpointSecret
+  .extend({
+    overlapSeconds: z
+      .int()
+      .min(0)
+      .max(30 * 86_400)
+      .default(86_400)
+      .describe("for how long deliveries are signed with the secrets before it as well"),
+  })
+  .default({ kind: "v1", overlapSeconds: 86_400 });
 
 /** The body of POST /endpoints/{id}/test. */
-export const endpointTest = z.strictObject({
-  eventType: outboundEventType.default("warren.test"),
-  payload: z.unknown().optional().describe("any JSON; default: { test: true }"),
-});
+export const endpointTest = z
+  .strictObject({
+    eventType: outboundEventType.default("warren.test"),
+    payload: z.unknown().optional().describe("any JSON; default: { test: true }"),
+  })
+  .default({ eventType: "warren.test" });
 
 export const endpointTestAnswer = z.object({ deliveryId: z.uuid() });
 

@@ -32,7 +32,7 @@ export function listPage({ mails, total, search, newestId, older }: ListPage): H
     search === ""
       ? html`<p class="empty">No mail yet. What the services send appears here; try <code>npm run demo</code>.</p>`
       : html`<p class="empty">No mail matches. <a href="/">Show all</a></p>`;
-  const table = html`<table>
+  const table = html`<table class="mails">
       <thead><tr><th>Subject</th><th>To</th><th>From</th><th>Received (UTC)</th></tr></thead>
       <tbody>${rows}</tbody>
     </table>`;
@@ -130,4 +130,8 @@ dd { margin: 0; }
 pre { white-space: pre-wrap; border: 1px solid #8884; padding: 0.8rem; }
 iframe { width: 100%; height: 24rem; border: 1px solid #8884; background: #fff; }
 .count { opacity: 0.7; }
+input[type="search"] { width: 16rem; max-width: 100%; }
+@media (max-width: 40rem) {
+  .mails :is(th, td):is(:nth-child(2), :nth-child(3)) { display: none; }
+}
 `;

@@ -3,6 +3,7 @@ import type { Logger } from "@warren/observability";
 import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { correlationOf } from "../http/correlation.ts";
 import { type ProblemOptions, sendProblem } from "../http/problem.ts";
+import { requestInvalid } from "../http/request-invalid.ts";
 import { type KeyHolder, keyCheck } from "./keys.ts";
 import { descriptionPath, openApiOf } from "./openapi.ts";
 import { type ApiRoute, type Caller, demand, type Method } from "./route.ts";
@@ -44,6 +45,15 @@ export function createApi({ keys, routes, newId, log }: ApiOptions): FastifyInst
     },
   });
   app.decorateRequest("caller", null as unknown as Caller);
+  const parseJson = app.getDefaultJsonParser("error", "error");
+  app.addContentTypeParser("application/json", { parseAs: "string" }, (request, body, done) => {
+    // many clients name the type with every call, also with one that has no body
+    if (body === "") done(null);
+    else
+      void parseJson(request, String(body), (error, parsed) =>
+        done(error === null ? null : requestInvalid([{ path: "body", message: "expected JSON" }]), parsed),
+      );
+  });
   app.addHook("onRequest", async (request, reply) => {
     const correlationId = correlationOf(request.headers["x-correlation-id"], newId());
     const holder = holderOf(request.headers.authorization);

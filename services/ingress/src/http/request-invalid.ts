@@ -14,5 +14,40 @@ export function requestInvalid(problems: readonly RequestProblem[]): WarrenError
 }
 
 export function problemsAt(where: string, error: z.ZodError): readonly RequestProblem[] {
-  return error.issues.map(({ path, message }) => ({ path: [where, ...path.map(String)].join("."), message }));
+  return error.issues.flatMap((issue) => problemsOf([where], issue));
+}
+
+type Issue = z.core.$ZodIssue;
+
+/** Of a union, which zod calls only "Invalid input": what the member that was meant finds wrong. */
+function problemsOf(above: readonly string[], issue: Issue): readonly RequestProblem[] {
+  const path = [...above, ...issue.path.map(String)];
+  const members: readonly (readonly Issue[])[] = issue.code === "invalid_union" ? issue.errors : [];
+  if (members.length === 0) return [{ path: path.join("."), message: issue.message }];
+  const kinds = members.flatMap((issues) => issues.map(kindMissed));
+  if (!kinds.includes(undefined)) {
+    return [{ path: path.join("."), message: `Invalid input: expected ${[...new Set(kinds)].join(" or ")}` }];
+  }
+  const [meant = []] = members.toSorted((a, b) => strangersIn(a) - strangersIn(b) || depthOf(b) - depthOf(a));
+  return meant.flatMap((inner) => problemsOf(path, inner));
+}
+
+/** The kind of value that was expected in place of the whole. */
+function kindMissed(issue: Issue): string | undefined {
+  return issue.code === "invalid_type" && issue.path.length === 0 ? issue.expected : undefined;
+}
+
+/** How many fields a member does not know: the one with the fewest was meant. */
+function strangersIn(issues: readonly Issue[]): number {
+  return issues.reduce((sum, issue) => sum + (issue.code === "unrecognized_keys" ? issue.keys.length : 0), 0);
+}
+
+/** How far a member could follow the value before something was wrong. */
+function depthOf(issues: readonly Issue[]): number {
+  const depths = issues.map(
+    (issue) =>
+      issue.path.length +
+      (issue.code === "invalid_union" ? Math.max(0, ...issue.errors.map((one) => depthOf(one))) : 0),
+  );
+  return Math.max(0, ...depths);
 }
