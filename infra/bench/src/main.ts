@@ -11,6 +11,7 @@ const benches: Readonly<Record<string, () => Promise<{ run(options: BenchOptions
   boot: () => import("./boot/bench.ts"),
   peers: () => import("./peers/bench.ts"),
   limits: () => import("./limits/bench.ts"),
+  fanout: () => import("./fanout/bench.ts"),
 };
 
 export interface BenchOptions {

@@ -11,7 +11,10 @@ const accepted: Answer = { status: 202, code: undefined, receipt: "accepted", co
 const answered = (status: number, code?: string): Answer => ({ status, code, receipt: undefined, correlationId });
 const row: KeptRequest = { correlationId, status: "accepted", source: "github", dedupeKey: "a" };
 
-const at = (mib: number) => ({ rss: 0, heapUsed: mib * 1_048_576, external: 0 });
+const mebibyte = 1_048_576;
+const at = (mib: number) => ({ rss: 0, heapUsed: mib * mebibyte, external: 0 });
+const resident = (mib: number) => ({ rss: mib * mebibyte, heapUsed: 0, external: 0 });
+const rounds = (count: number, of: (round: number) => number) => Array.from({ length: count }, (_, round) => of(round));
 
 function shape(from: number) {
   const { kind, source, ending, pieces } = inputOf(from, 5);
@@ -19,12 +22,12 @@ function shape(from: number) {
 }
 
 function kindsOf(from: number) {
-  return Array.from({ length: 50 }, (_, number) => inputOf(from, number).kind);
+  return Array.from({ length: 12 }, (_, number) => inputOf(from, number).kind);
 }
 
 function conversation(more: Partial<Conversation>, mustBeTaken = true): Conversation {
   const input = { number: 1, kind: "authentic", source: "github", pieces: [], ending: "wait", mustBeTaken } as const;
-  return { input, answers: [accepted], lastedMs: 5, refused: false, ...more };
+  return { input, answers: [accepted], lastedMs: 5, closed: true, refused: false, ...more };
 }
 
 function rules(conversations: readonly Conversation[], kept: readonly KeptRequest[]): readonly string[] {
@@ -34,6 +37,8 @@ function rules(conversations: readonly Conversation[], kept: readonly KeptReques
 test("what was taken and kept once breaks nothing", () => {
   expect(rules([conversation({})], [row])).toEqual([]);
   expect(rules([conversation({ answers: [answered(401, "WEBHOOK_NOT_AUTHENTIC")] }, false)], [])).toEqual([]);
+  // we were late: the machine stood still
+  expect(rules([conversation({ answers: [], lastedMs: 20_000 })], [])).toEqual([]);
 });
 
 describe("the audit sees", () => {
@@ -42,6 +47,12 @@ describe("the audit sees", () => {
     ["a failure of ours", conversation({ answers: [answered(500, "INTERNAL")] }, false), [], "no failure of ours"],
     ["an authentic webhook refused", conversation({ answers: [answered(401)] }), [], "what is authentic is taken"],
     ["an authentic webhook without an answer", conversation({ answers: [] }), [], "what is authentic is taken"],
+    [
+      "one that is never answered",
+      conversation({ answers: [], lastedMs: 20_000, closed: false }),
+      [],
+      "what is authentic is taken",
+    ],
     [
       "one that was told to be late at once",
       conversation({ answers: [answered(408)] }),
@@ -67,7 +78,20 @@ describe("the audit sees", () => {
 
   test("a leak, and not what garbage collection leaves lying about", () => {
     expect(growth([at(30), at(32), at(80), at(35), at(30), at(33), at(60), at(36)]).findings).toEqual([]);
-    expect(growth([at(30), at(40), at(50), at(60), at(70), at(80), at(90), at(99)]).findings).toHaveLength(1);
+    expect(growth([at(30), at(31), at(33), at(34), at(36), at(37), at(39), at(40)]).findings).toHaveLength(1);
+  });
+
+  test("a leak outside of the heap by what each round adds, and not the marks of busy moments", () => {
+    // as 45 minutes were: 274 MiB, steps to 386 in the first quarter of an hour, then flat
+    const marks = rounds(177, (round) =>
+      round < 13 ? 278 : round < 40 ? 322 : round < 60 ? 364 : round < 120 ? 385 : 386,
+    );
+    expect(growth(marks.map(resident))).toMatchObject({ findings: [], rssKibARound: 0 });
+    const leaking = rounds(177, (round) => 274 + round * 0.2);
+    expect(growth(leaking.map(resident)).findings).toHaveLength(1);
+    expect(growth(rounds(20, () => 513).map(resident)).findings).toEqual([
+      { rule: "no leak", what: "rss was 513 MiB" },
+    ]);
   });
 });
 

@@ -94,7 +94,7 @@ export async function runApi({ seed, forMs, only, tell }: RunOptions): Promise<R
     for (const area of Object.keys(known)) delete known[area];
   }
   findings.push(...(await endUnderTest(service, ended, Object.values(keys))));
-  const { mib, findings: grown } = growth(memory);
+  const { mib, rssKibARound, findings: grown } = growth(memory);
   return {
     findings: [...findings, ...grown],
     inputs: next - (only?.from ?? 0),
@@ -102,6 +102,7 @@ export async function runApi({ seed, forMs, only, tell }: RunOptions): Promise<R
     kept: {},
     overloadedAnswers: 0,
     memoryGrowthMib: mib,
+    rssKibARound,
     memory,
     versions,
   };

@@ -16,6 +16,8 @@ export interface Conversation {
   readonly input: Input;
   readonly answers: readonly Answer[];
   readonly lastedMs: number;
+  /** The server ended it, not we. */
+  readonly closed: boolean;
   /** The connection could not be made: there is no server. */
   readonly refused: boolean;
 }
@@ -45,7 +47,7 @@ export async function converse(port: number, input: Input): Promise<Conversation
   try {
     await once(socket, "connect");
   } catch {
-    return { input, answers: [], lastedMs: lastedMs(), refused: true };
+    return { input, answers: [], lastedMs: lastedMs(), closed: true, refused: true };
   }
   for (const { delayMs, bytes } of input.pieces) {
     if (delayMs > 0) await sleep(delayMs);
@@ -69,8 +71,9 @@ export async function converse(port: number, input: Input): Promise<Conversation
       seen = state.pieces;
     }
   }
+  const { closed } = state;
   socket.destroy();
-  return { input, answers: answersOf(text()), lastedMs: lastedMs(), refused: false };
+  return { input, answers: answersOf(text()), lastedMs: lastedMs(), closed, refused: false };
 }
 
 async function written(socket: Socket, bytes: Buffer): Promise<void> {

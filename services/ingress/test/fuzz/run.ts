@@ -23,6 +23,7 @@ export interface RunResult {
   readonly kept: Readonly<Record<string, number>>;
   readonly overloadedAnswers: number;
   readonly memoryGrowthMib: Memory;
+  readonly rssKibARound: number;
   readonly memory: readonly Memory[];
   readonly versions: Readonly<Record<string, string>>;
 }
@@ -85,13 +86,14 @@ export async function run({ seed, forMs, only, tell }: RunOptions): Promise<RunR
   }
 
   findings.push(...(await endUnderTest(service, ended, [planted, ...senders.flatMap(({ secrets }) => secrets)])));
-  const { mib, findings: grown } = growth(memory);
+  const { mib, rssKibARound, findings: grown } = growth(memory);
   return {
     findings: [...findings, ...grown],
     inputs: next - (only?.from ?? 0),
     ...counts,
     overloadedAnswers,
     memoryGrowthMib: mib,
+    rssKibARound,
     memory,
     versions,
   };
