@@ -70,6 +70,8 @@ export async function startNotifications(context: Context): Promise<RunningServi
           messageIdDomain: from.address.slice(from.address.lastIndexOf("@") + 1),
           recipientHashKey: config.WARREN_RECIPIENT_HASH_KEY,
         }),
+        // the deliveries ledger goes by the fence
+        { durableStart: true },
       ),
     ],
     concurrency: config.WARREN_MAIL_CONCURRENCY,

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { ClaimedJob, Ledger } from "@warren/ledger";
 import { type Logger } from "@warren/observability";
-import type { Draft, Inbox } from "./inbox.ts";
+import type { Draft, Inbox, Waiting } from "./inbox.ts";
 import type { Slots } from "./slots.ts";
 
 export interface ClaimerOptions {
@@ -10,8 +10,13 @@ export interface ClaimerOptions {
   readonly slots: Slots;
   /** Under which id to claim now. */
   readonly workerId: () => string;
-  /** Takes a claimed job; its slot is taken already. */
-  readonly run: (job: ClaimedJob, workerId: string) => void;
+  /** Jobs of this queue begin only when their claims are on disk. */
+  readonly isDurable: (queue: string) => boolean;
+  /**
+   * Takes a claimed job; its slot is taken already. With its message, if that has to wait for the claim to be proved. Answers whether it
+   * needs the slot: not if it runs here already.
+   */
+  readonly run: (job: ClaimedJob, workerId: string, message: Waiting | undefined) => boolean;
   /** Whether this process knows the attempt: it runs, or its outcome waits to be settled. */
   readonly knows: (id: string, attempt: number) => boolean;
   /** Whether another claim may start now, beside free slots: not while too many outcomes are unsettled. */
@@ -79,7 +84,8 @@ export function createClaimer(options: ClaimerOptions): Claimer {
     const workerId = options.workerId();
     let jobs: readonly ClaimedJob[];
     try {
-      jobs = await ledger.claim({ workerId, ids: draft.ids });
+      const early = !draft.parts.some(({ from }) => options.isDurable(from.queue));
+      jobs = await ledger.claim({ workerId, ids: draft.ids, early });
     } catch (error) {
       inbox.unanswered(draft);
       slots.give(draft.ids.length);
@@ -87,9 +93,9 @@ export function createClaimer(options: ClaimerOptions): Claimer {
       return;
     }
     failures = 0;
-    inbox.answered(draft, jobs);
-    for (const job of jobs) options.run(job, workerId);
-    slots.give(draft.ids.length - jobs.length);
+    const messages = inbox.answered(draft, jobs);
+    const begun = jobs.filter((job) => options.run(job, workerId, messages.get(job)));
+    slots.give(draft.ids.length - begun.length);
   }
 
   function failed(workerId: string, error: unknown): void {

@@ -26,7 +26,7 @@ import type { Outcome, Verdict } from "./verdict.ts";
 export interface ExecutorOptions {
   readonly handlers: HandlerTable;
   readonly ledger: Pick<Ledger, "settleIn" | "reportBreaker" | "flows" | "control">;
-  readonly settler: Settler;
+  readonly settler: Pick<Settler, "settle">;
   readonly slots: Slots;
   readonly running: Running;
   readonly deadlines: Deadlines;

@@ -10,11 +10,14 @@ export interface BatchOptions {
   readonly maxSize: number;
   /** How long the first job of a batch waits for others, in milliseconds. Less than the definition's `timeoutMs`. */
   readonly maxWaitMs: number;
+  /** The batches begin only when the claims are on disk; see `handle`. Default `false`. */
+  readonly durableStart?: boolean;
 }
 
 const batchOptions = z.strictObject({
   maxSize: count.min(2).max(10_000),
   maxWaitMs: z.number().int().min(0).max(600_000),
+  durableStart: z.boolean().default(false),
 });
 
 /** What became of one job of a batch; what `Promise.allSettled` gives is one. */
@@ -44,7 +47,7 @@ export function handleBatch<Definition extends JobDefinition>(
     jobs: readonly Job<ParsedPayloadOf<Definition>, ResultOf<Definition>>[],
   ) => Promise<readonly BatchResult<ResultOf<Definition>>[]>,
 ): JobHandler {
-  const { maxSize, maxWaitMs } = parseOptions("handleBatch", batchOptions, options);
+  const { maxSize, maxWaitMs, durableStart } = parseOptions("handleBatch", batchOptions, options);
   if (maxWaitMs >= definition.timeoutMs) {
     throw new JobOptionError(
       "JOB_OPTION_INVALID",
@@ -54,6 +57,7 @@ export function handleBatch<Definition extends JobDefinition>(
   }
   return {
     definition,
+    durableStart,
     leastSlots: maxSize,
     // the executor parsed the payloads with this definition's schema, and checks the results with it
     run: createBatch(maxSize, maxWaitMs, (attempts) =>

@@ -15,6 +15,8 @@ export interface JobHandler {
   readonly run: (attempt: Attempt) => unknown;
   /** The most of this definition's jobs at once in the worker. Default: the worker's concurrency. */
   readonly concurrency?: number;
+  /** Its jobs, and those that share its queue, begin only when their claims are on disk. */
+  readonly durableStart?: boolean;
   /** How many slots the worker needs at least for it. */
   readonly leastSlots?: number;
   /** Called before the worker takes jobs. A throw ends the worker's start. */
@@ -39,9 +41,18 @@ export interface HandleOptions {
    * there those beyond it stay in the queue, where other workers can have them; in a mixed queue they wait in their slots.
    */
   readonly concurrency?: number;
+  /**
+   * The handler begins only when its claim is on disk. Needed by handlers that write `job.fence` where the ledger does not compare it: else a
+   * crash of Postgres right after the start may forget the claim, and another attempt may get the same number. Holds for all jobs of the
+   * definition's queue in this worker. Default `false`: it begins about one disk write earlier.
+   */
+  readonly durableStart?: boolean;
 }
 
-const handleOptions = z.strictObject({ concurrency: count.max(10_000).optional() });
+const handleOptions = z.strictObject({
+  concurrency: count.max(10_000).optional(),
+  durableStart: z.boolean().default(false),
+});
 
 /**
  * Binds a handler to a definition. Payload and result are typed by the definition's schemas. The handler returns the result, or throws:
@@ -56,9 +67,10 @@ export function handle<Definition extends JobDefinition>(
   options: HandleOptions = {},
 ): JobHandler {
   assertDefined("handle", definition);
-  const { concurrency } = parseOptions("handle", handleOptions, options);
+  const { concurrency, durableStart } = parseOptions("handle", handleOptions, options);
   return {
     definition,
+    durableStart,
     ...(concurrency === undefined ? {} : { concurrency }),
     // the executor parsed the payload with this definition's schema, and checks the result with it
     run: (attempt) => run(attempt as unknown as Job<ParsedPayloadOf<Definition>, ResultOf<Definition>>),

@@ -1,4 +1,5 @@
 import type { Delivery } from "@warren/amqp";
+import type { ClaimedJob } from "@warren/ledger";
 import type { QueueRoom } from "./caps.ts";
 import type { Turns } from "./turns.ts";
 
@@ -10,9 +11,13 @@ export interface Waiting {
   readonly ids: string[];
   /** Ids asked for, without an answer yet. */
   asked: number;
+  /** Its jobs whose early claims are not proved yet. */
+  unproved: number;
   /** Monotonic milliseconds. */
   readonly since: number;
 }
+
+type Answered = Pick<ClaimedJob, "id" | "queue" | "durable">;
 
 /** Ids of one claim, with the messages they came from. */
 export interface Draft {
@@ -21,13 +26,15 @@ export interface Draft {
 }
 
 /**
- * The messages a worker holds, a line for each queue. A message is acked when the ledger has answered for each of its jobs, and not
- * before: until then the broker gives it to another worker if this one dies.
+ * The messages a worker holds, a line for each queue. A message is acked when the ledger has answered for each of its jobs and its answers
+ * are on disk, and not before: until then the broker gives it to another worker if this one dies.
  */
 export class Inbox {
   readonly #lines = new Map<string, Waiting[]>();
   /** Unanswered messages, asked for or not. */
   readonly #held = new Set<Waiting>();
+  /** Messages that the broker has not got back. */
+  readonly #unsettled = new Set<Waiting>();
   readonly #turns: Turns;
   readonly #room: QueueRoom;
 
@@ -46,6 +53,11 @@ export class Inbox {
   /** Whether there is nothing that may be asked for now. */
   get isEmpty(): boolean {
     return this.#open().length === 0;
+  }
+
+  /** Whether a message with unasked jobs has others whose claims are not proved. */
+  get hasUnprovedParts(): boolean {
+    return [...this.#lines.values()].some((line) => line.some(({ unproved }) => unproved > 0));
   }
 
   get messages(): number {
@@ -74,6 +86,7 @@ export class Inbox {
   put(message: Waiting): void {
     this.#lineOf(message.queue).push(message);
     this.#held.add(message);
+    this.#unsettled.add(message);
   }
 
   /**
@@ -111,16 +124,38 @@ export class Inbox {
   }
 
   /**
-   * The ledger has answered for a draft with these jobs: acks the messages of which nothing is left to ask. The room of those that it did
-   * not give is free again.
+   * The ledger has answered for a draft with these jobs: acks the messages of which nothing is left to ask or to prove. The room of those
+   * that it did not give is free again. Answers which message has to wait for `proved` or `again` of which job.
    */
-  answered(draft: Draft, jobs: readonly { readonly queue: string }[]): void {
+  answered<Job extends Answered>(draft: Draft, jobs: readonly Job[]): ReadonlyMap<Job, Waiting> {
+    const early = new Map(jobs.filter(({ durable }) => !durable).map((job) => [job.id, job]));
+    const waiting = new Map<Job, Waiting>();
     for (const { from, ids } of draft.parts) {
       from.asked -= ids.length;
       this.#room.give(from.queue, ids.length);
-      if (from.asked === 0 && from.ids.length === 0 && this.#held.delete(from)) from.delivery.ack();
+      for (const id of ids) {
+        const job = early.get(id.toLowerCase());
+        if (job === undefined || waiting.has(job)) continue;
+        waiting.set(job, from);
+        from.unproved += 1;
+      }
+      if (from.asked === 0 && from.ids.length === 0) this.#held.delete(from);
+      this.#ackWhenDone(from);
     }
     for (const { queue } of jobs) this.#room.take(queue, 1);
+    return waiting;
+  }
+
+  /** An early claim of the message is on disk, or its job no longer this worker's. */
+  proved(message: Waiting): void {
+    message.unproved -= 1;
+    this.#ackWhenDone(message);
+  }
+
+  /** It is not known whose the job of an early claim is: it is asked for once more, and stands for its message. */
+  again(message: Waiting, id: string): void {
+    const delivery = { ack: () => this.proved(message), requeue: () => this.#requeue(message) };
+    this.put({ delivery, queue: message.queue, ids: [id], asked: 0, unproved: 0, since: message.since });
   }
 
   /** Nobody knows what became of a draft: its ids wait again, in front. */
@@ -139,8 +174,7 @@ export class Inbox {
     const messages = [...this.#lines.values()].flatMap((line) => line.splice(0));
     for (const message of messages) {
       message.ids.length = 0;
-      this.#held.delete(message);
-      message.delivery.requeue();
+      this.#requeue(message);
     }
     return messages.length;
   }
@@ -161,7 +195,17 @@ export class Inbox {
       return;
     }
     message.ids.length = 0;
-    if (message.asked === 0 && this.#held.delete(message)) message.delivery.ack();
+    if (message.asked === 0) this.#held.delete(message);
+    this.#ackWhenDone(message);
+  }
+
+  #ackWhenDone(message: Waiting): void {
+    if (message.unproved === 0 && !this.#held.has(message) && this.#unsettled.delete(message)) message.delivery.ack();
+  }
+
+  #requeue(message: Waiting): void {
+    this.#held.delete(message);
+    if (this.#unsettled.delete(message)) message.delivery.requeue();
   }
 
   #open(): readonly string[] {

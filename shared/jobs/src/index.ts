@@ -154,6 +154,7 @@ export {
   type UpcastOptions,
   upcastFrom,
 } from "./upcast.ts";
-export { createWorker, type Worker, type WorkerOptions, type WorkerState } from "./worker.ts";
+export { createWorker, type Worker, type WorkerState } from "./worker.ts";
 export type { AutoscaleOptions, RecycleOptions } from "./worker-options.ts";
+export type { WorkerOptions } from "./worker-parts.ts";
 export { type Enqueued } from "./writer.ts";

@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from "node:timers/promises";
 import { type AmqpSession, type Delivery, jobQueue, jobsExchange, type Publisher } from "@warren/amqp";
 import { jobMessage } from "@warren/contracts";
 import { type Logger } from "@warren/observability";
@@ -10,10 +11,12 @@ export interface IntakeOptions {
   readonly session: Pick<AmqpSession, "consume" | "depth">;
   readonly publisher: Pick<Publisher, "publish">;
   readonly inbox: Inbox;
-  /** Unclaimed messages that it may hold of a queue while all goes well. */
+  /** Messages that it may hold of a queue while all goes well: unclaimed ones, and those of jobs that have just begun. */
   readonly prefetch: (queue: string) => number;
   readonly log: Logger;
   readonly newId: () => string;
+  /** Proves the early claims of messages that are given back with jobs unasked: others will ack them. */
+  readonly prove: () => Promise<void>;
   /** A message with jobs has arrived. */
   readonly arrived: () => void;
   /** A message that is not ours was set aside. */
@@ -52,6 +55,8 @@ export interface Intake extends AsyncDisposable {
 const bundlePatienceMs = 500;
 const checkMs = 250;
 const gatherMs = 10;
+/** Postgres may be away, and giving back does not wait for that. */
+const proveMs = 500;
 
 interface Opening {
   valve: Valve;
@@ -84,7 +89,7 @@ export function createIntake(options: IntakeOptions): Intake {
     }
     const opening = openings.get(queue);
     if (opening !== undefined) opening.received += 1;
-    inbox.put({ delivery, queue, ids, asked: 0, since: performance.now() });
+    inbox.put({ delivery, queue, ids, asked: 0, unproved: 0, since: performance.now() });
     options.arrived();
   }
 
@@ -210,6 +215,7 @@ export function createIntake(options: IntakeOptions): Intake {
       evaluate();
       await subscriptions.settled();
       await Promise.all(sending);
+      if (inbox.hasUnprovedParts) await Promise.race([options.prove(), sleep(proveMs, undefined, { ref: false })]);
       const handedBack = inbox.handBack();
       if (handedBack > 0) log.info({ messages: handedBack }, "unclaimed messages handed back");
     },

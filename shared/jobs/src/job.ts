@@ -15,7 +15,10 @@ export interface Job<Payload, Result> {
   readonly payload: Payload;
   /** This attempt, from 1. Snoozes, holds, stalls and hand-backs are not counted. */
   readonly attempt: number;
-  /** The number of this claim: every claim has another one, excused or not. For records that must tell attempts apart. */
+  /**
+   * The number of this claim: every claim has another one, excused or not. For records that must tell attempts apart: there a crash of Postgres
+   * must not make it forget a number, so give the handler `durableStart`.
+   */
   readonly fence: number;
   readonly maxAttempts: number;
   /** One id from the first request to the last job it caused. What this handler enqueues inherits it. */

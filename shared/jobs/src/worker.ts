@@ -1,62 +1,9 @@
-import { randomUUID } from "node:crypto";
-import { type AmqpSession, jobsTopology } from "@warren/amqp";
-import type { Ledger } from "@warren/ledger";
-import { type Logger, type Metrics, type Tracing } from "@warren/observability";
-import { createQueueRoom } from "./caps.ts";
-import { createClaimer } from "./claimer.ts";
-import { createClient } from "./client.ts";
-import { createActivity } from "./control/activity.ts";
-import { abortCancelled } from "./control/cancelling.ts";
+import { jobsTopology } from "@warren/amqp";
 import { openControlChannel } from "./control/control-channel.ts";
-import { createRecords } from "./control/records.ts";
-import { createDeadlines } from "./deadlines.ts";
 import { JobAbortedError, JobError } from "./errors.ts";
-import { createExecutor } from "./executor.ts";
-import { type JobHandler, tabulate } from "./handle.ts";
-import { Inbox } from "./inbox.ts";
-import { createInstruments } from "./instruments.ts";
-import { createIntake } from "./intake.ts";
-import { createLease } from "./lease.ts";
-import { createLoadWatch } from "./load-watch.ts";
-import { assertPayloads } from "./payloads/equipment.ts";
-import type { Payloads } from "./payloads/seal.ts";
 import { type RecycleReason, spreadLimits, startRecycler } from "./recycle.ts";
-import { Running } from "./running.ts";
-import { createSettler } from "./settle.ts";
-import { createSlots } from "./slots.ts";
-import { createTurns } from "./turns.ts";
-import { type AutoscaleOptions, parseConcurrency, parseWorkerOptions, type RecycleOptions } from "./worker-options.ts";
-
-export interface WorkerOptions {
-  readonly ledger: Ledger;
-  readonly session: Pick<AmqpSession, "consume" | "declare" | "depth" | "listen" | "publisher">;
-  /** What this worker handles; it consumes the queues of these definitions. */
-  readonly jobs: readonly JobHandler[];
-  /**
-   * Weights of its queues: `{ critical: 6, default: 3, low: 1 }`. While several have work, each gets its share of the starts; a queue without
-   * work costs the others nothing, and none starves. Default 1 each.
-   */
-  readonly queues?: Readonly<Record<string, number>>;
-  /** The most handlers at once, over all its queues, or bounds between which it finds the number itself. Default 10. */
-  readonly concurrency?: number | AutoscaleOptions;
-  /** Messages it may hold unclaimed, for each queue. Default: its concurrency, at most 200. */
-  readonly prefetch?: number;
-  /** Version of the service, shown with the worker. Default empty. */
-  readonly version?: string;
-  /** How often it tells the ledger that it lives. Default 3 s; the lease is 15 s. */
-  readonly heartbeatMs?: number;
-  /** When it stops taking jobs and asks to be replaced. Default never. */
-  readonly recycle?: RecycleOptions;
-  readonly log: Logger;
-  readonly metrics: Metrics;
-  readonly tracing?: Tracing;
-  /** Key ring and store, for definitions that encrypt or offload. */
-  readonly payloads?: Payloads;
-  /** Default `Math.random`. */
-  readonly random?: () => number;
-  /** Default `randomUUID`. */
-  readonly newId?: () => string;
-}
+import { parseConcurrency, type RecycleOptions } from "./worker-options.ts";
+import { assembleWorker, type WorkerOptions } from "./worker-parts.ts";
 
 /**
  * Runs jobs. `start`, then at the end `quiet` (take no more), `drain` (finish), dispose (let go).
@@ -97,130 +44,18 @@ export type WorkerState = "new" | "running" | "paused" | "quiet" | "closed";
 /** After the drain's deadline: for handlers to notice their signal, and for the ledger to hear of it. */
 const graceMs = 700;
 const handBackMs = 1_000;
-
 /** Creates a worker; nothing happens before `start`. @throws JobOptionError when an option is unknown or out of range. */
 export function createWorker(options: WorkerOptions): Worker {
-  const parsed = parseWorkerOptions(options);
-  const handlers = tabulate(options.jobs);
-  const { ledger, session, metrics, tracing, jobs } = options;
-  const random = options.random ?? Math.random;
-  const newId = options.newId ?? randomUUID;
-  const payloads = assertPayloads(options.jobs, options.payloads);
-  const log = options.log.child({ component: "worker" });
+  const { ledger, session, metrics, jobs } = options;
   let state: WorkerState = "new";
   let recycler: Disposable | undefined;
   let stopListening: (() => void) | undefined;
   let control: AsyncDisposable | undefined;
-
-  const room = createQueueRoom(jobs);
-  const inbox = new Inbox(createTurns(parsed.weights), room);
-  const running = new Running();
-  const deadlines = createDeadlines();
-  const slots = createSlots(parsed.concurrency, {
-    freed: () => claimer.poke(),
-    changed() {
-      watch?.slotsTaken();
-      intake.slotsChanged();
-    },
+  const parts = assembleWorker(options, {
+    mayClaim: () => state === "running",
+    hasLease: () => state === "running" || state === "paused",
   });
-  const settler = createSettler({ ledger, log, random, onSettled: () => claimer.poke() });
-  const publisher = session.publisher();
-  const activity = createActivity(publisher, log);
-  const records = createRecords({ ledger, activity, log });
-  const client = createClient({ ledger, publisher, log, metrics, payloads, newId });
-  const instruments = createInstruments(metrics, {
-    busySlots: () => slots.taken,
-    freeSlots: () => slots.free,
-    concurrency: () => slots.size,
-    waitingMessages: () => inbox.messages,
-    unsettled: () => settler.pending,
-    abandonedHandlers: () => executor.abandonedHandlers,
-  });
-  const lease = createLease({
-    ledger,
-    running,
-    queues: handlers.queues,
-    concurrency: () => slots.size,
-    version: parsed.version,
-    heartbeatMs: parsed.heartbeatMs,
-    newId,
-    renewed() {
-      instruments.leasesLost.inc();
-      claimer.poke();
-    },
-    answered(answer) {
-      abortCancelled(running, answer, () => lease.refresh());
-      activity.watched(answer.watches);
-    },
-    log,
-  });
-  const watch =
-    parsed.scale &&
-    createLoadWatch({
-      limits: parsed.scale,
-      everyMs: parsed.scale.everyMs,
-      concurrency: () => slots.size,
-      takenSlots: () => slots.taken,
-      oldestWaitMs: () => inbox.oldestWaitMs(performance.now()),
-      scaleTo: resize,
-    });
-  const executor = createExecutor({
-    records,
-    activity,
-    handlers,
-    ledger,
-    settler,
-    slots,
-    running,
-    deadlines,
-    instruments,
-    client,
-    jobs,
-    payloads,
-    ended: (queue) => room.give(queue, 1),
-    log,
-    tracing,
-    random,
-  });
-  const claimer = createClaimer({
-    ledger,
-    inbox,
-    slots,
-    workerId: () => lease.id,
-    run(job, claimedBy) {
-      watch?.waited(job.waitMs);
-      void executor.run(job, claimedBy);
-    },
-    knows: (id, attempt) => running.has(id, attempt),
-    // outcomes that cannot be settled stay in memory: bounded, and the ledger could not answer a claim either
-    ready: () => state === "running" && !intake.gathering && settler.pending < 2 * slots.size + 100,
-    leaseEnded: (id) => void lease.lost(id),
-    log,
-    random,
-  });
-  const intake = createIntake({
-    session,
-    publisher,
-    inbox,
-    prefetch: (queue) => Math.min(parsed.prefetch(slots.size), room.limit(queue)),
-    log,
-    newId,
-    arrived: () => claimer.poke(),
-    foreign: () => instruments.foreignMessages.inc(),
-    sentOn: (how) => (how === "split" ? instruments.splitBundles : instruments.sentOn).inc(),
-    renewed: () => instruments.resubscribed.inc(),
-    expectedWaitMs: () => Math.max(slots.stuckMs, (executor.averageRunMs * inbox.unasked) / slots.size),
-    averageRunMs: (queue) => executor.averageRunMsOf(queue),
-    freeSlots: (queue) => Math.min(slots.free, room.of(queue)),
-  });
-
-  function resize(concurrency: number): void {
-    if (concurrency === slots.size) return;
-    log.info({ from: slots.size, to: concurrency }, "concurrency changed");
-    slots.resize(concurrency);
-    intake.prefetchChanged();
-    if (state === "running" || state === "paused") void lease.resized();
-  }
+  const { handlers, log, inbox, running, slots, client, lease, watch, executor, claimer, intake, early } = parts;
 
   /** Finishes what it has, and then asks to be replaced. */
   async function retireFor(
@@ -266,7 +101,7 @@ export function createWorker(options: WorkerOptions): Worker {
       });
       await intake.open(handlers.queues);
       watch?.start();
-      const { recycle } = parsed;
+      const { recycle, random } = parts;
       if (recycle !== undefined) {
         recycler = startRecycler({
           limits: spreadLimits(recycle, random),
@@ -283,6 +118,7 @@ export function createWorker(options: WorkerOptions): Worker {
       state = "paused";
       await intake.quiet();
       await claimer.answered();
+      if (inbox.hasUnprovedParts) await early.look();
       // a claim that failed meanwhile has put its jobs back here
       inbox.handBack();
       await running.idle(new AbortController().signal);
@@ -294,7 +130,7 @@ export function createWorker(options: WorkerOptions): Worker {
       claimer.poke();
     },
     setConcurrency(concurrency) {
-      resize(parseConcurrency(concurrency, jobs));
+      parts.resize(parseConcurrency(concurrency, jobs));
     },
     async quiet() {
       if (state !== "running" && state !== "paused") return;
@@ -323,13 +159,11 @@ export function createWorker(options: WorkerOptions): Worker {
       await intake[Symbol.asyncDispose]();
       stopListening?.();
       await control?.[Symbol.asyncDispose]();
-      settler.dispose();
-      records.dispose();
-      deadlines.dispose();
+      parts.letGo();
       await lease.close();
       await Promise.all(jobs.map(async (handler) => handler.close?.()));
       await client[Symbol.asyncDispose]();
-      await publisher[Symbol.asyncDispose]();
+      await parts.publisher[Symbol.asyncDispose]();
     },
   };
   return worker;

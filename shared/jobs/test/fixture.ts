@@ -4,7 +4,8 @@ import { createLogger, createMetrics, type Metrics } from "@warren/observability
 import { createWorld, type World, waitFor } from "@warren/testing";
 import { type Client, createClient } from "../src/client.ts";
 import type { JobHandler } from "../src/handle.ts";
-import { createWorker, type Worker, type WorkerOptions } from "../src/worker.ts";
+import { createWorker, type Worker } from "../src/worker.ts";
+import type { WorkerOptions } from "../src/worker-parts.ts";
 
 /** The log lines of a test, as objects. */
 interface CapturedLog {

@@ -15,8 +15,10 @@ function message(...ids: string[]): Waiting & { readonly fate: string[] } {
 function messageIn(queue: string, ...ids: string[]): Waiting & { readonly fate: string[] } {
   const fate: string[] = [];
   const delivery = { ack: () => void fate.push("ack"), requeue: () => void fate.push("requeue") };
-  return { delivery, queue, ids, asked: 0, since: 0, fate };
+  return { delivery, queue, ids, asked: 0, unproved: 0, since: 0, fate };
 }
+
+const job = (id: string, queue = "q", durable = true) => ({ id, queue, durable });
 
 test("a message is acked when each of its jobs has an answer, and not before", () => {
   const inbox = openInbox();
@@ -140,10 +142,50 @@ test("of a queue whose definitions are capped no more is asked for than may run;
   const draft = inbox.draw(9);
   expect([...draft.ids].sort()).toEqual(["1", "2", "a"]);
   expect([inbox.isEmpty, inbox.unasked]).toEqual([true, 2]);
-  inbox.answered(draft, [{ queue: "few" }, { queue: "free" }]);
+  inbox.answered(draft, [job("1", "few"), job("a", "free")]);
   const next = inbox.draw(9);
   expect(next.ids).toEqual(["3"]);
   inbox.unanswered(next);
   room.give("few", 1);
   expect(inbox.draw(9).ids).toEqual(["3", "4"]);
+});
+
+test("a message waits for the proof of each early claim, but not for claims that are on disk", () => {
+  const inbox = openInbox();
+  const [bundle, single] = [message("a", "b", "c"), message("d")];
+  inbox.put(bundle);
+  inbox.put(single);
+  const [a, b, d] = [job("a", "q", false), job("b", "q", false), job("d")];
+  expect(inbox.answered(inbox.draw(4), [a, b, d])).toEqual(new Map([a, b].map((each) => [each, bundle])));
+  expect([bundle.fate, single.fate, inbox.messages]).toEqual([[], ["ack"], 0]);
+  inbox.proved(bundle);
+  expect(bundle.fate).toEqual([]);
+  inbox.proved(bundle);
+  expect(bundle.fate).toEqual(["ack"]);
+});
+
+test("a message that was handed back with a part unproved is not acked later", () => {
+  const inbox = openInbox();
+  const bundle = message("a", "b");
+  inbox.put(bundle);
+  inbox.answered(inbox.draw(1), [job("a", "q", false)]);
+  expect(inbox.hasUnprovedParts).toBe(true);
+  expect(inbox.handBack()).toBe(1);
+  inbox.proved(bundle);
+  expect(bundle.fate).toEqual(["requeue"]);
+});
+
+test("a job of which nobody knows whose it is is asked for again, and its message waits or goes back with it", () => {
+  const fates = [false, true].map((quiet) => {
+    const inbox = openInbox();
+    const single = message("a");
+    inbox.put(single);
+    inbox.answered(inbox.draw(1), [job("a", "q", false)]);
+    inbox.again(single, "a");
+    expect([inbox.unasked, single.fate]).toEqual([1, []]);
+    if (quiet) inbox.handBack();
+    else inbox.answered(inbox.draw(1), []);
+    return single.fate;
+  });
+  expect(fates).toEqual([["ack"], ["requeue"]]);
 });

@@ -6,7 +6,24 @@ import type { ClaimedJob, ClaimedRareFields } from "./job.ts";
 import { byIdOnly, type Statement, type TableName } from "./sql.ts";
 
 type Ids = readonly string[];
-type Claims = Batcher<Ids, readonly ClaimedJob[]>;
+type Claims = Batcher<Call, readonly ClaimedJob[]>;
+
+/** Which jobs a worker asks for. */
+export interface ClaimRequest {
+  readonly workerId: string;
+  readonly ids: Ids;
+  /**
+   * The answer need not wait for the disk: jobs may come with `durable: false`. A crash of Postgres in the half second that follows may
+   * forget such a claim, so the message that named the job must not be acked before `confirmClaims` or a settlement has proved it.
+   * Default `false`.
+   */
+  readonly early?: boolean;
+}
+
+interface Call {
+  readonly ids: Ids;
+  readonly early: boolean;
+}
 
 export interface ClaimOptions {
   readonly database: Database;
@@ -15,7 +32,7 @@ export interface ClaimOptions {
 }
 
 export interface Claiming {
-  claim(claim: { readonly workerId: string; readonly ids: Ids }): Promise<readonly ClaimedJob[]>;
+  claim(claim: ClaimRequest): Promise<readonly ClaimedJob[]>;
   /** Lets go of what is kept for a worker that has ended. */
   forget(workerId: string): void;
 }
@@ -32,7 +49,7 @@ export function createClaim({ database, table, onBatch }: ClaimOptions): Claimin
     if (known !== undefined) return known;
     const batcher: Claims = createBatcher({
       name: "claim",
-      weigh: (ids) => ids.length,
+      weigh: ({ ids }) => ids.length,
       splitOn: mayBeOneItem,
       onBatch,
       run: (calls) => claimBatch(workerId, calls),
@@ -41,34 +58,40 @@ export function createClaim({ database, table, onBatch }: ClaimOptions): Claimin
     return batcher;
   }
 
-  async function claimBatch(workerId: string, calls: readonly Ids[]): Promise<readonly (readonly ClaimedJob[])[]> {
-    const ids = calls.flat();
-    const rows = await claimIds(workerId, ids);
-    if (rows.length === 0) {
+  async function claimBatch(workerId: string, calls: readonly Call[]): Promise<readonly (readonly ClaimedJob[])[]> {
+    const ids = calls.flatMap((call) => call.ids);
+    const early = calls.every((call) => call.early);
+    const { free, rest } = await claimIds(workerId, ids, early);
+    if (free.length + rest.length === 0) {
       const living = await database.run(statements.living, [workerId]);
       if (living.length === 0) throw new WorkerEndedError(workerId);
     }
-    const claimed = new Map(rows.map((row) => [String(row["id"]), claimedJob(row)]));
+    const claimed = new Map(free.map((row) => [String(row["id"]), claimedJob(row, !early)]));
+    for (const row of rest) claimed.set(String(row["id"]), claimedJob(row, true));
     // Each job goes to one call: two deliveries that name the same job must not both run it.
-    return calls.map((ids) =>
-      ids.flatMap((id) => {
+    return calls.map((call) =>
+      call.ids.flatMap((id) => {
         const job = claimed.get(id.toLowerCase());
         return job !== undefined && claimed.delete(job.id) ? [job] : [];
       }),
     );
   }
 
-  async function claimIds(workerId: string, ids: Ids): Promise<readonly Row[]> {
+  async function claimIds(
+    workerId: string,
+    ids: Ids,
+    early: boolean,
+  ): Promise<Record<"free" | "rest", readonly Row[]>> {
     const skipped = skips.get(workerId) ?? 0;
     if (skipped > 0) {
       skips.set(workerId, skipped - 1);
-      return claimRest(workerId, ids, []);
+      return { free: [], rest: await claimRest(workerId, ids, []) };
     }
-    const free = await database.run(statements.claimFree, [workerId, `{${ids.join(",")}}`]);
-    if (free.length === ids.length) return free;
+    const free = await database.run(statements.claimFree, [workerId, `{${ids.join(",")}}`, early]);
+    if (free.length === ids.length) return { free, rest: [] };
     const rest = await claimRest(workerId, ids, free);
     if (free.length === 0 && rest.length > 0) skips.set(workerId, batchesBetweenLooks);
-    return [...free, ...rest];
+    return { free, rest };
   }
 
   /** Those that nobody may have, those that a breaker may hold back, and those of queues with a rate or a pause. */
@@ -79,7 +102,8 @@ export function createClaim({ database, table, onBatch }: ClaimOptions): Claimin
   }
 
   return {
-    claim: async ({ workerId, ids }) => (ids.length === 0 ? [] : batcherOf(workerId).add(ids)),
+    claim: async ({ workerId, ids, early = false }) =>
+      ids.length === 0 ? [] : batcherOf(workerId).add({ ids, early }),
     forget: (workerId) => {
       batchers.delete(workerId);
       skips.delete(workerId);
@@ -91,7 +115,7 @@ const batchesBetweenLooks = 50;
 
 const nothingRare: ClaimedRareFields = {};
 
-function claimedJob(row: Row): ClaimedJob {
+function claimedJob(row: Row, durable: boolean): ClaimedJob {
   const runAt = row["run_at"] as Date;
   const claimedAt = row["claimed_at"] as Date;
   return {
@@ -114,6 +138,7 @@ function claimedJob(row: Row): ClaimedJob {
     createdAt: row["created_at"] as Date,
     claimedAt,
     waitMs: Math.max(0, claimedAt.getTime() - runAt.getTime()),
+    durable,
   };
 }
 
@@ -125,6 +150,9 @@ const rareFields = `case when j.linked or num_nonnulls(j.limit_key, j.schedule, 
     ))
   end`;
 
+/** What a claim sets. `$1`: the worker. */
+export const runningSql = `set state = 'running', worker_id = $1, attempt = j.attempt + 1, claimed_at = clock_timestamp()`;
+
 interface ClaimStatements {
   readonly claimFree: Statement;
   readonly claim: Statement;
@@ -133,17 +161,18 @@ interface ClaimStatements {
 
 function claimStatements(table: TableName): ClaimStatements {
   const blocks = `(b.state = 'open' or (b.state = 'half_open' and not j.probe))`;
-  const running = `set state = 'running', worker_id = $1, attempt = attempt + 1, claimed_at = clock_timestamp()`;
   const columns = `j.id, j.queue, j.name, j.version, j.payload, j.attempt, j.excused, j.max_attempts, j.stalls, j.correlation_id,
     j.trace, j.job_key, j.breakers, j.probe, j.run_at, j.created_at, j.claimed_at, ${rareFields} as rare`;
 
   // Claims what no breaker holds back, in one pass. Locks: the worker's row against its end (for key share: beats pass), then the
   // jobs in the order in which the index scan takes the array, which is id order. It waits for a locked job, then compares again.
+  // An early claim's commit does not wait for the disk (ADR 7). Claims of the other statement always do: a crash must not
+  // forget a start that a rate has to count.
   const claimFree = `with living as (
-    select id from ${table("workers")} where id = $1 and ended_at is null for key share
+    select id, case when $3::boolean then set_config('synchronous_commit', 'off', true) end from ${table("workers")} where id = $1 and ended_at is null for key share
   )
   update ${table("jobs")} j
-  ${running}
+  ${runningSql}
   where j.id = any ($2::uuid[]) and ${byIdOnly("j.state")} = 'ready' and j.held_by is null and exists (select from living)
     and ${isFree(table, "j.")}
     and (j.breakers = '{}' or not exists (select from ${table("breakers")} b where b.name = any (j.breakers) and ${blocks}))
@@ -186,7 +215,7 @@ function claimStatements(table: TableName): ClaimStatements {
   ),
   claimed as (
     update ${table("jobs")} j
-    ${running}
+    ${runningSql}
     where j.id = any (array(select id from picked where blocked_by is null and not parked))
     returning ${columns}
   ),

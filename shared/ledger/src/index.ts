@@ -2,6 +2,7 @@ export { type Batcher, type BatcherOptions, createBatcher } from "./batcher.ts";
 export type { Breaker, BreakerReport, BreakerState } from "./breakers.ts";
 export type { CacheStore } from "./cache.ts";
 export type { Cancelled } from "./cancel.ts";
+export type { ConfirmedClaims } from "./confirm-claims.ts";
 export type { RetryAnswer, RetryOrder } from "./control/bring-back.ts";
 export type { BulkStep } from "./control/bulk.ts";
 export type { BulkAction, BulkOperation, BulkState, NewBulk } from "./control/bulk-operation.ts";

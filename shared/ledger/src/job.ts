@@ -131,6 +131,8 @@ export interface ClaimedJob {
   readonly claimedAt: Date;
   /** From when it was due to the claim, by the database's clock. */
   readonly waitMs: number;
+  /** `false` only after an early claim: a crash of Postgres may still forget it. See `confirmClaims`. */
+  readonly durable: boolean;
 }
 
 /** As `RareFields`, of a job in the hands of a worker. */

@@ -2,6 +2,8 @@ import type pg from "pg";
 import type { Breaker, BreakerReport } from "./breakers.ts";
 import type { CacheStore } from "./cache.ts";
 import type { Cancelled } from "./cancel.ts";
+import type { ClaimRequest } from "./claim.ts";
+import type { ConfirmedClaims, UnsureClaim } from "./confirm-claims.ts";
 import type { ControlLedger } from "./control/control.ts";
 import type { Row } from "./database.ts";
 import type { DeadLetter, RecordedDeadLetter } from "./dead-letters.ts";
@@ -59,7 +61,13 @@ export interface Ledger extends AsyncDisposable {
    * another worker's, and their messages are settled business. Throws `LEDGER_WORKER_ENDED` if the worker's lease is over.
    * After `LEDGER_UNAVAILABLE` it is unknown whether the claim happened: do not ack, and ask `runningOf`.
    */
-  claim(claim: { readonly workerId: string; readonly ids: readonly string[] }): Promise<readonly ClaimedJob[]>;
+  claim(claim: ClaimRequest): Promise<readonly ClaimedJob[]>;
+  /**
+   * Makes early claims durable, once the answer is there: those that Postgres still knows, and those that it forgot in a crash and nobody
+   * has had since, which are claimed again under the same attempt. Those not in `kept` are not this attempt's any more: ended, taken
+   * away, or changed. Counts as a beat. Safe to repeat.
+   */
+  confirmClaims(workerId: string, claims: readonly UnsureClaim[]): Promise<ConfirmedClaims>;
   /** Ends an attempt. Safe to repeat after any error: a repeated settlement is `already`. */
   settle(settlement: Settlement): Promise<Settled>;
   /** Ends an attempt inside the caller's transaction. Throws `FencedError` when the job is no longer this attempt's. */

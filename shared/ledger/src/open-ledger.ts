@@ -2,6 +2,7 @@ import { createBreakers } from "./breakers.ts";
 import { createCacheStore } from "./cache.ts";
 import { createCancel } from "./cancel.ts";
 import { createClaim } from "./claim.ts";
+import { createConfirmClaims } from "./confirm-claims.ts";
 import { createControlLedger } from "./control/control.ts";
 import { openDatabase } from "./database.ts";
 import { createDeadLetters } from "./dead-letters.ts";
@@ -85,6 +86,7 @@ export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
 
   const enqueue = createEnqueue({ database, table, newId, onBatch, uniqueJobs });
   const claiming = createClaim({ database, table, onBatch });
+  const confirmClaims = createConfirmClaims(database, table);
   const settle = createSettle({ database, table, onBatch, followUps });
   const workers = createWorkers({ database, table, followUps });
   const rescue = createRescue({ database, table, followUps });
@@ -115,6 +117,7 @@ export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
     enqueueIn: enqueue.enqueueIn,
     releaseUnique: (name, key) => repeatable(() => uniqueJobs.release(name, key)),
     claim: (claim) => undone(() => claiming.claim(claim)),
+    confirmClaims: (workerId, claims) => repeatable(() => confirmClaims(workerId, claims)),
     settle: (settlement) => repeatable(() => settle.settle(settlement)),
     settleIn: settle.settleIn,
 

@@ -28,6 +28,8 @@ export interface ThreadOptions {
   readonly export?: string;
   /** Definitions that the handler names in `job.enqueue` and `job.flow`. Default none. */
   readonly definitions?: readonly JobDefinition[];
+  /** The handler begins only when its claim is on disk; see `handle`. Default `false`. */
+  readonly durableStart?: boolean;
   /** Largest old-generation heap of a thread, in MiB; beyond it the thread dies and the attempt fails. Default: Node's. */
   readonly maxHeapMb?: number;
   /** After so many jobs a thread each, the threads are made anew, without a pause. Default never. */
@@ -38,6 +40,7 @@ const threadOptions = z.strictObject({
   threads: count.max(1_000).optional(),
   export: z.string().min(1).default("run"),
   definitions: z.array(z.unknown()).default([]),
+  durableStart: z.boolean().default(false),
   maxHeapMb: z.number().int().min(8).max(1_048_576).optional(),
   recycleAfterJobs: count.optional(),
 });
@@ -75,6 +78,7 @@ export function handleInThread(definition: JobDefinition, file: URL, options: Th
 
   return {
     definition,
+    durableStart: parsed.durableStart,
     run,
     concurrency: threads,
     async open({ log, metrics }: HandlerParts) {

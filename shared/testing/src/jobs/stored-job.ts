@@ -57,6 +57,7 @@ export function claimedOf(stored: StoredJob, claimedAt: number): ClaimedJob {
     createdAt: new Date(stored.createdAt),
     claimedAt: new Date(claimedAt),
     waitMs: Math.max(0, claimedAt - stored.runAt),
+    durable: true,
   };
 }
 
