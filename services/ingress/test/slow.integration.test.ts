@@ -97,6 +97,6 @@ test("a sender that takes no answers holds nothing up", async () => {
   const pipelined = `${start}Content-Length: 2\r\n\r\n{}`.repeat(2_000);
   socket.write(pipelined);
   await sleep(100);
-  expect((await say(port(), `${start}Content-Length: 2\r\n\r\n{}`)).statuses).toEqual([401]);
+  expect((await say(port(), `${start}Content-Length: 2\r\n\r\n{}`, { timeoutMs: 30_000 })).statuses).toEqual([401]);
   socket.destroy();
 });
