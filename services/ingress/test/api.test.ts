@@ -1,3 +1,4 @@
+import type { AddressInfo } from "node:net";
 import { apiScopes, opens, pageOf, pageQuery, problem, WarrenError } from "@warren/contracts";
 import { createLogger } from "@warren/observability";
 import type { FastifyInstance } from "fastify";
@@ -9,6 +10,7 @@ import { openApiOf } from "../src/api/openapi.ts";
 import { answer, defineRoute, empty, json } from "../src/api/route.ts";
 import { createApi } from "../src/api/server.ts";
 import { ingressConfig } from "../src/config.ts";
+import { say } from "./raw-http.ts";
 
 const key = "0123456789abcdef0123456789";
 const dashboard = "dashboard-0123456789abcdef";
@@ -240,6 +242,16 @@ describe("calls", () => {
     const { body } = await call("POST", "/api/v1/things", { name: 1, size: "big" });
     expect(problem.parse(body).errors?.map(({ path }) => path)).toEqual(["body.name", "body.size"]);
   });
+});
+
+test("what is no HTTP is a problem document too", async () => {
+  const server = api();
+  await server.listen({ host: "127.0.0.1", port: 0 });
+  const { port } = server.server.address() as AddressInfo;
+  const { text } = await say(port, "GET / HTTP/9\r\n\r\n");
+  const [head = "", body = ""] = text.split("\r\n\r\n");
+  expect(head).toContain("Content-Type: application/problem+json");
+  expect(problem.parse(JSON.parse(body))).toMatchObject({ status: 400, code: "HTTP_BAD_REQUEST" });
 });
 
 test("the description has each route with its schemas, answers and errors, and no dangling reference", () => {

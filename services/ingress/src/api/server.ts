@@ -4,6 +4,7 @@ import Fastify, { type FastifyError, type FastifyInstance, type FastifyReply, ty
 import { correlationOf } from "../http/correlation.ts";
 import { type ProblemOptions, sendProblem } from "../http/problem.ts";
 import { requestInvalid } from "../http/request-invalid.ts";
+import { answerClientError } from "../http/server.ts";
 import { type KeyHolder, keyCheck } from "./keys.ts";
 import { descriptionPath, openApiOf } from "./openapi.ts";
 import { type ApiRoute, type Caller, demand, type Method } from "./route.ts";
@@ -40,6 +41,7 @@ export function createApi({ keys, routes, newId, log }: ApiOptions): FastifyInst
     forceCloseConnections: "idle",
     requestIdHeader: false,
     exposeHeadRoutes: false,
+    clientErrorHandler: (error, socket) => answerClientError(error, socket, "HTTP_BAD_REQUEST"),
     frameworkErrors: (error, _request, reply) => {
       void sendProblem(reply, error.statusCode ?? 400, "HTTP_BAD_REQUEST", { detail: error.message });
     },

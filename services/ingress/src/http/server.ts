@@ -53,7 +53,7 @@ export function createServer({ connections, log }: ServerOptions): Server {
     rewriteUrl: ({ url }) => pathOf(url),
     clientErrorHandler: (error, socket) => {
       // requests that came whole in the same packet are noted as such a little later
-      setImmediate(() => afterOwedAnswer(socket, () => answerClientError(error, socket)));
+      setImmediate(() => afterOwedAnswer(socket, () => answerClientError(error, socket, "WEBHOOK_BODY_INCOMPLETE")));
     },
     frameworkErrors: (_error, _request, reply) => {
       // the message quotes the address, which may hold a secret
@@ -94,14 +94,14 @@ export function createServer({ connections, log }: ServerOptions): Server {
   return { app, isClosing: () => closing };
 }
 
-/** What is not HTTP gets an answer all the same, on the bare socket: there is no request to reply to. */
-function answerClientError(error: ConnectionError, socket: Socket): void {
+/** What is not HTTP gets an answer all the same, on the bare socket: there is no request to reply to. `late`: of what did not arrive in time. */
+export function answerClientError(error: ConnectionError, socket: Socket, late: ErrorCode): void {
   if (!socket.writable || error.code === "ECONNRESET") {
     socket.destroy();
     return;
   }
   const status = error.code === "ERR_HTTP_REQUEST_TIMEOUT" ? 408 : error.code === "HPE_HEADER_OVERFLOW" ? 431 : 400;
-  const code: ErrorCode = status === 408 ? "WEBHOOK_BODY_INCOMPLETE" : "HTTP_BAD_REQUEST";
+  const code: ErrorCode = status === 408 ? late : "HTTP_BAD_REQUEST";
   const body = JSON.stringify({ type: `urn:warren:error:${code}`, title: errorCatalogue[code].meaning, status, code });
   socket.end(
     `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}\r\nContent-Type: ${problemContentType}\r\n` +
