@@ -11,6 +11,8 @@ export default defineConfig({
           name: "unit",
           include: ["{shared,services,infra}/*/test/**/*.test.ts"],
           exclude: ["**/*.integration.test.ts", "**/*.e2e.test.ts", "**/node_modules/**", "infra/checks/**"],
+          // a safety net, not a measure: a property is hundreds of cases
+          testTimeout: 30_000,
         },
       },
       { test: { name: "checks", include: ["infra/checks/test/**/*.test.ts"] } },
