@@ -35,7 +35,7 @@ export default defineConfig({
           testTimeout: 120_000,
           hookTimeout: 120_000,
           // each file has servers of its own and mostly waits for leases to end
-          maxWorkers: 3,
+          maxWorkers: 5,
         },
       },
     ],
