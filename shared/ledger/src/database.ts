@@ -21,7 +21,7 @@ export interface DatabaseOptions {
 /** Connections to Postgres: statements, transactions, and errors with our codes. */
 export interface Database extends AsyncDisposable {
   readonly pool: Pool;
-  /** Runs a prepared statement. With `lastParts` it has one binary parameter more, which lies in these parts. */
+  /** Runs a prepared statement. With `lastParts` it has one binary parameter more, which lies in these parts; several are not copied. */
   readonly run: (
     statement: Statement,
     values: readonly unknown[],
@@ -37,6 +37,7 @@ export type RunPrepared = (statement: Statement, values: readonly unknown[]) => 
 
 /** How much longer than the server's own limit the client waits before it takes the connection for dead. */
 const silenceMs = 5_000;
+const nothing = Buffer.alloc(0);
 
 /**
  * The ledger's statements all find their rows by index. A plan is made once per connection and kept, often while the queue is
@@ -127,8 +128,9 @@ export function openDatabase(options: DatabaseOptions): Database {
     pool,
     run: (statement, values, lastParts) =>
       withClient(statement.name, async (client) => {
-        if (lastParts !== undefined) return runGathered(client, statement, values, lastParts);
-        const result = await client.query<Row>({ name: statement.name, text: statement.text, values: [...values] });
+        if (lastParts !== undefined && lastParts.length > 1) return runGathered(client, statement, values, lastParts);
+        const all = lastParts === undefined ? [...values] : [...values, lastParts[0] ?? nothing];
+        const result = await client.query<Row>({ name: statement.name, text: statement.text, values: all });
         return result.rows;
       }),
     query: (text, values) => withClient("query", (client) => runOn(client, text, values)),
