@@ -1,12 +1,13 @@
 import { rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { runCommand } from "@warren/cli";
-import { createWebhookDeliveries, newId } from "@warren/ledger";
+import { newId } from "@warren/ledger";
 import { createWorld } from "@warren/testing";
 import { expect, test } from "vitest";
+import { failDelivery } from "./failed-delivery.ts";
 import { jobsOf, prepare, startIngress } from "./fixture.ts";
 import { apiKey, newKeyRing } from "./management.ts";
+import { openShell } from "./shell.ts";
 
 const target = "https://hooks.example.com/in";
 
@@ -14,23 +15,7 @@ test("warren endpoint makes, shows, switches, rotates, tests, retries and delete
   await using world = await createWorld();
   await prepare(world);
   await using running = await startIngress(world, { apiKeys: [apiKey], keyRing: newKeyRing() });
-  const url = await running.ingress.api?.listen({ host: "127.0.0.1", port: 0 });
-
-  async function run(args: readonly string[]) {
-    let [stdout, stderr] = ["", ""];
-    const exitCode = await runCommand({
-      args,
-      environment: { WARREN_API_URL: `${url}/api/v1`, WARREN_API_KEYS: apiKey },
-      isTerminal: false,
-      stdout: (text) => {
-        stdout += text;
-      },
-      stderr: (text) => {
-        stderr += text;
-      },
-    });
-    return { exitCode, stdout, stderr };
-  }
+  const run = await openShell(running);
   const warren = (args: string) => run(["endpoint", ...args.split(" ")]);
   const asJson = async (args: string): Promise<unknown> =>
     JSON.parse((await run(["-o", "json", "endpoint", ...args.split(" ")])).stdout);
@@ -74,25 +59,8 @@ test("warren endpoint makes, shows, switches, rotates, tests, retries and delete
   });
   expect((await warren(`enable ${id}`)).stdout).toBe(`${id} is enabled\n`);
 
-  const store = createWebhookDeliveries(running.ledger);
-  const ids = [newId(), newId()];
-  for (const one of ids) {
-    const event = { eventType: "invoice.paid", eventId: `evt_${one}`, webhookId: "msg_1", body: '{"a":1}' };
-    await store.begin({ id: one, endpointId: id, jobId: one, ...event }, target);
-    await store.settle({
-      deliveryId: one,
-      number: 1,
-      outcome: "failed",
-      reason: "DELIVERY_STATUS",
-      detail: "the endpoint answered 500",
-      durationMs: 7,
-      address: "192.0.2.7",
-      requestHeaders: ["webhook-id", "msg_1"],
-      response: { status: 500, headers: ["x-a", "b"], body: Buffer.from("no"), truncated: false },
-      retryInMs: undefined,
-    });
-  }
-  const [first = "", second = ""] = ids;
+  const first = await failDelivery(running.ledger, { endpointId: id, url: target });
+  const second = await failDelivery(running.ledger, { endpointId: id, url: target });
   const page = await warren(`deliveries ${id} -s failed -t invoice.paid --since 2026-01-01T00:00:00Z -l 1`);
   const [, line, more = ""] = page.stdout.split("\n");
   expect(line).toMatch(new RegExp(`^${second}\t.*\t${id}\tinvoice.paid\tevt_${second}\tfailed: DELIVERY_STATUS\t1\t$`));

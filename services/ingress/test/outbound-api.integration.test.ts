@@ -7,9 +7,10 @@ import {
   pageOf,
   problem,
 } from "@warren/contracts";
-import { createWebhookDeliveries, newId } from "@warren/ledger";
+import { newId } from "@warren/ledger";
 import { createWorld } from "@warren/testing";
 import { describe, expect, test } from "vitest";
+import { failDelivery } from "./failed-delivery.ts";
 import { jobsOf, prepare, startIngress } from "./fixture.ts";
 import { apiKey, manage, newKeyRing } from "./management.ts";
 
@@ -128,27 +129,10 @@ test("deliveries and their tries are listed, shown and sent again over the API",
   await using ingress = await startIngress(world, { apiKeys: [apiKey], keyRing: newKeyRing() });
   const made = await manage(ingress, "POST", "/endpoints", { url });
   const { id: endpointId } = endpointWithSecret.parse(made.body).endpoint;
-  // what the deliveries service writes down
-  const store = createWebhookDeliveries(ingress.ledger);
   const since = new Date(Date.now() - 1_000).toISOString();
-  const ids = [newId(), newId()];
-  for (const id of ids) {
-    const event = { eventType: "invoice.paid", eventId: `evt ${id}`, webhookId: "msg_1", body: '{"a":1}' };
-    await store.begin({ id, endpointId, jobId: id, ...event }, url);
-    await store.settle({
-      deliveryId: id,
-      number: 1,
-      outcome: "failed",
-      reason: "DELIVERY_STATUS",
-      detail: "the endpoint answered 500",
-      durationMs: 7,
-      address: "192.0.2.7",
-      requestHeaders: ["webhook-id", "msg_1"],
-      response: { status: 500, headers: ["x-a", "b"], body: Buffer.from("no"), truncated: false },
-      retryInMs: undefined,
-    });
-  }
-  const [first = "", second = ""] = ids;
+  const failed = { endpointId, url, eventId: (id: string) => `evt ${id}` };
+  const first = await failDelivery(ingress.ledger, failed);
+  const second = await failDelivery(ingress.ledger, failed);
   const list = async (query: string) =>
     pageOf(deliveryView).parse((await manage(ingress, "GET", `/deliveries?${query}`)).body);
   const page = await list(`endpointId=${endpointId}&state=failed&since=${since}&limit=1`);

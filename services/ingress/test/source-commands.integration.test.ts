@@ -1,33 +1,19 @@
 import { rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { runCommand } from "@warren/cli";
 import { createWorld } from "@warren/testing";
 import { expect, test } from "vitest";
 import { githubHeaders, post, prepare, startIngress } from "./fixture.ts";
 import { apiKey, newKeyRing } from "./management.ts";
+import { openShell } from "./shell.ts";
 
 test("warren source makes, shows, tests, switches, rotates, revokes and deletes over the management API", async () => {
   await using world = await createWorld();
   await prepare(world);
   await using running = await startIngress(world, { apiKeys: [apiKey], keyRing: newKeyRing() });
-  const url = await running.ingress.api?.listen({ host: "127.0.0.1", port: 0 });
-
-  async function warren(args: string, environment: Readonly<Record<string, string>> = {}) {
-    let [stdout, stderr] = ["", ""];
-    const exitCode = await runCommand({
-      args: args.split(" "),
-      environment: { WARREN_API_URL: `${url}/api/v1`, WARREN_API_KEYS: apiKey, ...environment },
-      isTerminal: false,
-      stdout: (text) => {
-        stdout += text;
-      },
-      stderr: (text) => {
-        stderr += text;
-      },
-    });
-    return { exitCode, stdout, stderr };
-  }
+  const run = await openShell(running);
+  const warren = (args: string, environment: Readonly<Record<string, string>> = {}) =>
+    run(args.split(" "), environment);
 
   const secretFile = join(tmpdir(), `warren-source-${process.pid}`);
   await writeFile(secretFile, "It-is-a-secret\n", { mode: 0o600 });

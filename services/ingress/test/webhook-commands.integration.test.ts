@@ -1,8 +1,8 @@
-import { runCommand } from "@warren/cli";
 import { createWorld } from "@warren/testing";
 import { expect, test } from "vitest";
 import { githubHeaders, post, prepare, startIngress } from "./fixture.ts";
 import { apiKey } from "./management.ts";
+import { openShell } from "./shell.ts";
 
 const viewer = "viewer-0123456789abcdef012";
 
@@ -12,24 +12,9 @@ test("warren webhook finds, shows, replays and verifies over the management API"
   await using running = await startIngress(world, {
     apiKeys: [apiKey, `viewer:requests.read:${viewer}`],
   });
-  const url = await running.ingress.api?.listen({ host: "127.0.0.1", port: 0 });
-
-  const warren = (...args: readonly string[]) => warrenAs(apiKey, args);
-  async function warrenAs(keys: string, args: readonly string[]) {
-    let [stdout, stderr] = ["", ""];
-    const exitCode = await runCommand({
-      args: ["webhook", ...args],
-      environment: { WARREN_API_URL: `${url}/api/v1`, WARREN_API_KEYS: keys },
-      isTerminal: false,
-      stdout: (text) => {
-        stdout += text;
-      },
-      stderr: (text) => {
-        stderr += text;
-      },
-    });
-    return { exitCode, stdout, stderr };
-  }
+  const run = await openShell(running);
+  const warren = (...args: readonly string[]) => run(["webhook", ...args]);
+  const warrenAs = (keys: string, args: readonly string[]) => run(["webhook", ...args], { WARREN_API_KEYS: keys });
 
   const entry = `viewer:requests.read:${viewer}`;
   const body = JSON.stringify({ ref: "refs/heads/main", commits: [{ id: "c1" }] });

@@ -84,16 +84,18 @@ export async function startPrivateBroker(): Promise<Broker> {
   };
 }
 
-/** Starts a PostgreSQL that belongs to the caller alone: it may be killed, frozen and restarted. Takes about a second. */
-export async function startPrivateDatabase(): Promise<Database> {
-  if ((await chooseSubstrate()) === "docker") return startDockerPostgres({ settings: testSettings });
+/**
+ * Starts a PostgreSQL that belongs to the caller alone: it may be killed, frozen and restarted. Takes about a second. `more`: server
+ * settings, as in postgresql.conf.
+ */
+export async function startPrivateDatabase(more: Readonly<Record<string, string>> = {}): Promise<Database> {
+  const settings = { ...testSettings, ...more };
+  if ((await chooseSubstrate()) === "docker") return startDockerPostgres({ settings });
   const folder = await dataFolder("warren-postgres-");
-  const postgres = await startLocalPostgres({ dataDir: folder, settings: testSettings }).catch(
-    async (error: unknown) => {
-      await rm(folder, { recursive: true, force: true });
-      throw error;
-    },
-  );
+  const postgres = await startLocalPostgres({ dataDir: folder, settings }).catch(async (error: unknown) => {
+    await rm(folder, { recursive: true, force: true });
+    throw error;
+  });
   return {
     ...postgres,
     [Symbol.asyncDispose]: async () => {

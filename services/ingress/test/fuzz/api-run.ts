@@ -1,7 +1,8 @@
 import { request } from "node:http";
-import { createWebhookDeliveries, type Ledger, newId } from "@warren/ledger";
+import { type Ledger, newId } from "@warren/ledger";
 import { freePort } from "@warren/testing";
 import { createDescriptionCheck } from "../description.ts";
+import { failDelivery } from "../failed-delivery.ts";
 import { auditCall, failureIn, type Reply } from "./api-audit.ts";
 import { type ApiInput, apiInputOf, apiKeyEntries, areaOf, keys, type Operation } from "./api-inputs.ts";
 import type { Vocabulary } from "./api-values.ts";
@@ -139,7 +140,6 @@ async function furnish(
   say: (input: ApiInput) => Promise<void>,
   operations: readonly Operation[],
 ): Promise<void> {
-  const store = createWebhookDeliveries(ledger);
   const made = async (method: string, path: string, target: string, body: object): Promise<void> => {
     const operation = operations.find((one) => one.method === method && one.path === path);
     if (operation === undefined) throw new Error(`${method} ${path} is not described`);
@@ -161,22 +161,9 @@ async function furnish(
     to: { kind: "job", job: "shop.fuzz", queue: "orders" },
   });
   const { rows } = await ledger.query(`select id from ${ledger.table("webhook_endpoints")} limit 1`, []);
-  for (const id of [newId(), newId(), newId()]) {
-    const event = { eventType: "invoice.paid", eventId: id, webhookId: "msg_1", body: '{"a":1}' };
-    await store.begin({ id, endpointId: String(rows[0]?.["id"]), jobId: id, ...event }, url);
-    await store.settle({
-      deliveryId: id,
-      number: 1,
-      outcome: "failed",
-      reason: "DELIVERY_STATUS",
-      detail: "the endpoint answered 500",
-      durationMs: 7,
-      address: "192.0.2.7",
-      requestHeaders: ["webhook-id", "msg_1"],
-      response: { status: 500, headers: ["x-a", "b"], body: Buffer.from([0, 255, 195]), truncated: true },
-      retryInMs: undefined,
-    });
-  }
+  const answer = { body: Buffer.from([0, 255, 195]), truncated: true };
+  const failed = { endpointId: String(rows[0]?.["id"]), url, eventId: (id: string) => id, answer };
+  for (let made = 0; made < 3; made += 1) await failDelivery(ledger, failed);
   const listed = operations.find(({ method, path }) => method === "get" && path === "/api/v1/deliveries");
   if (listed === undefined) throw new Error("the list of deliveries is not described");
   const headers = { authorization: `Bearer ${keys.all}` };
