@@ -1,6 +1,9 @@
+import { fileURLToPath } from "node:url";
+import { propertyTimeout } from "@warren/testing/properties";
 import { defineConfig } from "vitest/config";
 
 const integrationSetup = ["@warren/testing/vitest-setup"];
+const propertiesSetup = [fileURLToPath(new URL("properties-setup.ts", import.meta.url))];
 
 /** `checks` judges the repository itself; `unit` needs nothing, `integration` a broker and a database, `e2e` whole processes. */
 export default defineConfig({
@@ -12,7 +15,8 @@ export default defineConfig({
           include: ["{shared,services,infra}/*/test/**/*.test.ts"],
           exclude: ["**/*.integration.test.ts", "**/*.e2e.test.ts", "**/node_modules/**", "infra/checks/**"],
           // a safety net, not a measure: a property is hundreds of cases
-          testTimeout: 30_000,
+          testTimeout: propertyTimeout(30_000),
+          setupFiles: propertiesSetup,
         },
       },
       { test: { name: "checks", include: ["infra/checks/test/**/*.test.ts"] } },
@@ -22,7 +26,8 @@ export default defineConfig({
           include: ["{shared,services,infra}/*/test/**/*.integration.test.ts"],
           globalSetup: integrationSetup,
           // A safety net, not a measure: files share two cores with each other, a broker and a database.
-          testTimeout: 60_000,
+          testTimeout: propertyTimeout(60_000),
+          setupFiles: propertiesSetup,
           hookTimeout: 60_000,
           maxWorkers: 3,
         },

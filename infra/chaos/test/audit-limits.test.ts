@@ -1,3 +1,4 @@
+import { propertyRuns } from "@warren/testing/properties";
 import { array, assert, integer, property } from "fast-check";
 import { expect, test } from "vitest";
 import { auditConcurrency, auditEarly, auditRate, mostAtOnce } from "../src/audit/limits.ts";
@@ -43,7 +44,7 @@ test("a rate is kept exactly when no span holds more than burst and pace allow",
       );
       expect(auditRate(starts, rate).length > 0).toBe(tooMany);
     }),
-    { numRuns: 500 },
+    { numRuns: propertyRuns(500) },
   );
 });
 

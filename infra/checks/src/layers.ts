@@ -124,7 +124,7 @@ function refusal({ room, rooms, packageName, isTest, part, helps }: Use): string
   if (target.name === "testing") {
     if (room.name === "contracts") return "contracts imports nothing but zod";
     const comesFirst = room.wing === "shared" && sharedInOrder.some((name) => name === room.name);
-    return comesFirst && part !== "" ? `${packageName}/${part} stands behind shared/${room.name}` : undefined;
+    return comesFirst && part === "jobs" ? `${packageName}/${part} stands behind shared/${room.name}` : undefined;
   }
   return room.wing === "shared" ? sharedRefusal(room.name, target.name, helps) : undefined;
 }

@@ -8,7 +8,7 @@ export interface StageResult {
   readonly passed: number;
   readonly failed: number;
   readonly elapsedMs: number;
-  /** What failed, a line each: file, name and the first line of the reason. */
+  /** What failed, a line each: file, name and reason. */
   readonly failures: readonly string[];
 }
 
@@ -107,14 +107,19 @@ function failuresOf({ testResults = [] }: RunReport): string[] {
     const file = relative(repository, name);
     const failed = assertionResults.filter((assertion) => assertion.status === "failed");
     for (const { fullName, failureMessages } of failed)
-      failures.push(`${file}: ${fullName.trim()}: ${firstLine(failureMessages?.[0])}`);
-    if (failed.length === 0 && status === "failed") failures.push(`${file}: ${firstLine(message)}`);
+      failures.push(`${file}: ${fullName.trim()}: ${reason(failureMessages?.[0])}`);
+    if (failed.length === 0 && status === "failed") failures.push(`${file}: ${reason(message)}`);
   }
   return failures;
 }
 
-function firstLine(text = ""): string {
-  return text.split("\n", 1)[0] ?? "";
+/** The first line of a message; of a property that failed also its seed and its counterexample. */
+function reason(text = ""): string {
+  const lines = text.split("\n", 3);
+  return lines
+    .slice(0, lines[0]?.includes("Property failed after") === true ? 3 : 1)
+    .join(" ")
+    .slice(0, 2_000);
 }
 
 async function runTool(

@@ -26,6 +26,13 @@ test("what failed is named with its file and reason, also a file that did not lo
   const assertionResults = [
     { status: "passed", fullName: "a" },
     { status: "failed", fullName: "b works", failureMessages: ["Error: no\n  at x"] },
+    {
+      status: "failed",
+      fullName: "c holds",
+      failureMessages: [
+        'Error: Property failed after 8 tests\n{ seed: 5, path: "7" }\nCounterexample: [-Infinity]\nmore',
+      ],
+    },
   ];
   const testResults = [
     { name: file, status: "failed", assertionResults },
@@ -33,6 +40,7 @@ test("what failed is named with its file and reason, also a file that did not lo
   ];
   expect(countRun(1, JSON.stringify({ numPassedTests: 1, numFailedTests: 1, testResults })).failures).toEqual([
     "shared/x.test.ts: b works: Error: no",
+    'shared/x.test.ts: c holds: Error: Property failed after 8 tests { seed: 5, path: "7" } Counterexample: [-Infinity]',
     "shared/x.test.ts: SyntaxError: oh",
   ]);
   expect(countRun(null, undefined).failures).toEqual(["vitest ended with exit code null and names no failed test"]);

@@ -1,3 +1,4 @@
+import { propertyRuns } from "@warren/testing/properties";
 import { assert, constantFrom, integer, ipV4, property, tuple } from "fast-check";
 import { describe, expect, test } from "vitest";
 import { createAddressGuard } from "../src/address.ts";
@@ -57,7 +58,7 @@ describe("an address that is not public", () => {
         const host = new URL(`http://${form(number)}/`).hostname.replaceAll(/^\[|\]$/g, "");
         expect([host, guard(host)]).toEqual([host, false]);
       }),
-      { numRuns: 2_000 },
+      { numRuns: propertyRuns(2_000) },
     );
   });
 
@@ -94,7 +95,7 @@ describe("a public address", () => {
           expect([form, guard(form)]).toEqual([form, !blocked(number)]);
         }
       }),
-      { numRuns: 500 },
+      { numRuns: propertyRuns(500) },
     );
   });
 

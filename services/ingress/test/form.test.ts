@@ -1,3 +1,4 @@
+import { propertyRuns } from "@warren/testing/properties";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { parseForm } from "../src/verify/form.ts";
@@ -47,7 +48,7 @@ describe("a form is read as browsers read it", () => {
       fc.property(fc.oneof(text, bytes), (body) => {
         expect(pairsOf(body)).toEqual(expected(body));
       }),
-      { numRuns: 2_000 },
+      { numRuns: propertyRuns(2_000) },
     );
   });
 });

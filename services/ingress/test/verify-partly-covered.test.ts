@@ -1,4 +1,5 @@
 import { createHash, createHmac, sign } from "node:crypto";
+import { propertyRuns } from "@warren/testing/properties";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import vectors from "./fixtures/public-key-vectors.json" with { type: "json" };
@@ -70,7 +71,7 @@ describe("Twilio", () => {
         const verdict = judge(source, { ...parts, body: Buffer.from(body, "latin1") });
         expect(verdict.kind).toBe(same ? "verified" : "rejected");
       }),
-      { numRuns: 500 },
+      { numRuns: propertyRuns(500) },
     );
   });
 

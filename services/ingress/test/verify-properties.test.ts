@@ -1,3 +1,4 @@
+import { propertyRuns } from "@warren/testing/properties";
 import * as fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { providerNames } from "../src/sources/providers.ts";
@@ -89,7 +90,7 @@ describe.for([...schemes, ...productSchemes])("under $name", (scheme) => {
         const parts: RequestParts = { rawHeaders: headers.flat(), body: Buffer.from(bytes) };
         expect(source.verify(request(parts), source.secrets, nowMs).kind).toBe("rejected");
       }),
-      { numRuns: 500 },
+      { numRuns: propertyRuns(500) },
     );
   });
 

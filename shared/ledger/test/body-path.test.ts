@@ -1,3 +1,4 @@
+import { propertyRuns } from "@warren/testing/properties";
 import { assert, nat, property, string } from "fast-check";
 import { describe, expect, test } from "vitest";
 import { bodyMatcher } from "../src/webhooks/body-path.ts";
@@ -24,7 +25,7 @@ describe("conditions on a body", () => {
           }
         }
       }),
-      { numRuns: 300 },
+      { numRuns: propertyRuns(300) },
     );
   });
 

@@ -1,10 +1,10 @@
 import { newId } from "@warren/ledger";
+import { propertyRuns, propertyTimeout } from "@warren/testing/properties";
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { commands, type Real, register } from "./model/commands.ts";
 import type { Model } from "./model/model.ts";
 import { openLedgerWorld } from "./support/ledger-world.ts";
-import { propertyRuns, propertyTimeout } from "./support/property-runs.ts";
 
 test("property: no sequence of calls leaves the state machine, or gives a job to two attempts at once", {
   timeout: propertyTimeout(120_000),

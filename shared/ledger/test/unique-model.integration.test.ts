@@ -1,9 +1,9 @@
 import { type Ledger, newId } from "@warren/ledger";
+import { propertyRuns, propertyTimeout } from "@warren/testing/properties";
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { modelEnqueue, modelFinish, type UniqueModel, type Wanted } from "./model/unique-model.ts";
 import { aJob, openLedgerWorld } from "./support/ledger-world.ts";
-import { propertyRuns, propertyTimeout } from "./support/property-runs.ts";
 
 interface Real {
   readonly ledger: Ledger;

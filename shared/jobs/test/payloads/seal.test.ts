@@ -3,6 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { newId } from "@warren/ledger";
+import { propertyRuns } from "@warren/testing/properties";
 import { assert, asyncProperty, constantFrom, jsonValue, nat } from "fast-check";
 import { afterAll, expect, test } from "vitest";
 import { decrypt, encrypt, type Place } from "../../src/payloads/cipher.ts";
@@ -57,7 +58,7 @@ test("property: whatever JSON goes in comes out, in every form, as payload and a
       const result: unknown = await openResult({ ...job, result: JSON.parse(JSON.stringify(kept)) }, payloads);
       expect(JSON.stringify(result)).toBe(text);
     }),
-    { numRuns: 150 },
+    { numRuns: propertyRuns(150) },
   );
 });
 
@@ -97,7 +98,7 @@ test("property: any changed bit of an envelope is refused", { timeout: 30_000 },
         expect(error.code).toMatch(/^PAYLOAD_(SEAL_BROKEN|KEY_UNKNOWN|OBJECT_MISSING|OBJECT_CORRUPT)$/);
         expect(error.message).not.toContain("something");
       }),
-      { numRuns: 150 },
+      { numRuns: propertyRuns(150) },
     );
   }
 });
@@ -115,7 +116,7 @@ test("property: any changed bit of an object in the store is refused", { timeout
         writeFileSync(path, changed);
         expect((await refusal(open(where, sealed))).code).toBe("PAYLOAD_OBJECT_CORRUPT");
       }),
-      { numRuns: 60 },
+      { numRuns: propertyRuns(60) },
     );
     for (const wrong of [whole.subarray(1), Buffer.concat([whole, Buffer.of(0)]), Buffer.alloc(0)]) {
       writeFileSync(path, wrong);
@@ -148,7 +149,7 @@ test("property: nothing opens at another job, under another name, or in another 
         expect(await open(where, sealed)).toBe(text);
       },
     ),
-    { numRuns: 40 },
+    { numRuns: propertyRuns(40) },
   );
 });
 

@@ -1,7 +1,7 @@
 import { newId } from "@warren/ledger";
+import { propertyRuns, propertyTimeout } from "@warren/testing/properties";
 import * as fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { propertyRuns, propertyTimeout } from "../support/property-runs.ts";
 import { commands, expectSame, finish, plans, start } from "./commands.ts";
 import { type FlowWorld, openFlowWorld } from "./flow-world.ts";
 

@@ -1,9 +1,9 @@
 import { type Ledger, newId, type PolicyChange, type QueuePolicy } from "@warren/ledger";
+import { propertyRuns, propertyTimeout } from "@warren/testing/properties";
 import * as fc from "fast-check";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { settle } from "../support/governed.ts";
 import { aJob, type LedgerWorld, openLedgerWorld } from "../support/ledger-world.ts";
-import { propertyRuns, propertyTimeout } from "../support/property-runs.ts";
 import {
   all,
   byOrder,

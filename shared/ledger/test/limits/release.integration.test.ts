@@ -1,8 +1,8 @@
+import { propertyRuns, propertyTimeout } from "@warren/testing/properties";
 import * as fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { govern, settle } from "../support/governed.ts";
 import { aJob, type LedgerWorld, openLedgerWorld } from "../support/ledger-world.ts";
-import { propertyRuns, propertyTimeout } from "../support/property-runs.ts";
 
 let world: LedgerWorld;
 beforeAll(async () => {

@@ -1,3 +1,4 @@
+import { propertyRuns, propertyTimeout } from "@warren/testing/properties";
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { createFollowUps } from "../../src/follow-ups.ts";
@@ -5,7 +6,6 @@ import { newId } from "../../src/new-id.ts";
 import { retrying } from "../../src/retrying.ts";
 import { createSchedules } from "../../src/schedules/schedules.ts";
 import { openLedgerWorld } from "../support/ledger-world.ts";
-import { propertyRuns, propertyTimeout } from "../support/property-runs.ts";
 import { commands, instant, type Real } from "./commands.ts";
 import type { Model } from "./model.ts";
 

@@ -1,3 +1,4 @@
+import { propertyRuns } from "@warren/testing/properties";
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { lastFirings, nextFiring, type Rhythm } from "../../src/schedules/next.ts";
@@ -82,7 +83,7 @@ test("property: the next firings are those that a walk over every minute finds, 
         );
       },
     ),
-    { numRuns: 200 },
+    { numRuns: propertyRuns(200) },
   );
 });
 

@@ -1,0 +1,4 @@
+import { propertySettings } from "@warren/testing/properties";
+import { configureGlobal } from "fast-check";
+
+configureGlobal(propertySettings);
