@@ -5,7 +5,6 @@ export { confirmYookassaPayment } from "./builtin/confirm-yookassa.ts";
 export { deliverWebhook, publishWebhook, webhookRetryDelayMs } from "./builtin/deliver-webhook.ts";
 export { endpointDisabled } from "./builtin/endpoint-disabled.ts";
 export { sendTemplateEmail } from "./builtin/send-template.ts";
-export { type Client, type ClientOptions, createClient, type EnqueueItem } from "./client.ts";
 export type { Bulk, BulkOptions } from "./control/bulk.ts";
 export { type Control, type ControlOptions, createControl, type JobDetail } from "./control/control.ts";
 export { hintCancels } from "./control/control-channel.ts";
@@ -28,7 +27,24 @@ export {
   type PayloadOf,
   type ResultOf,
 } from "./define.ts";
-export { type EnqueueOptions, type PrepareOptions, prepare } from "./draft.ts";
+export { type Client, type ClientOptions, createClient, type EnqueueItem } from "./enqueue/client.ts";
+export { type EnqueueOptions, type PrepareOptions, prepare } from "./enqueue/draft.ts";
+export {
+  type DrizzleSql,
+  type DrizzleTransaction,
+  fromDrizzle,
+  fromKnex,
+  fromKysely,
+  fromPg,
+  fromPostgresJs,
+  fromPrisma,
+  type KnexTransaction,
+  type KyselyTransaction,
+  type PgTransaction,
+  type PostgresJsTransaction,
+  type PrismaTransaction,
+} from "./enqueue/transactions.ts";
+export { type Enqueued } from "./enqueue/writer.ts";
 export {
   type AbortCode,
   JobAbortedError,
@@ -123,27 +139,11 @@ export { type SweepOptions, type Swept, sweepPayloads } from "./payloads/sweep.t
 export type { Placeholder } from "./payloads/view.ts";
 export { viewJob } from "./payloads/view.ts";
 export type { RateOption } from "./rate.ts";
-export type { RecycleReason } from "./recycle.ts";
 export type { DelayedClient, ScheduleClient } from "./schedules/client.ts";
 export { defineSchedule, type ScheduleDefinition, type ScheduleOptions } from "./schedules/define.ts";
 export { type RegisterSchedulesOptions, registerSchedules } from "./schedules/register.ts";
 export { handleInThread, type ThreadOptions } from "./threads/handle-in-thread.ts";
 export type { ThreadHandler, ThreadJob, ThreadLog } from "./threads/thread-job.ts";
-export {
-  type DrizzleSql,
-  type DrizzleTransaction,
-  fromDrizzle,
-  fromKnex,
-  fromKysely,
-  fromPg,
-  fromPostgresJs,
-  fromPrisma,
-  type KnexTransaction,
-  type KyselyTransaction,
-  type PgTransaction,
-  type PostgresJsTransaction,
-  type PrismaTransaction,
-} from "./transactions.ts";
 export type { DefinedUniqueOptions, UniqueOptions } from "./unique.ts";
 export {
   createUpcast,
@@ -154,7 +154,7 @@ export {
   type UpcastOptions,
   upcastFrom,
 } from "./upcast.ts";
-export { createWorker, type Worker, type WorkerState } from "./worker.ts";
-export type { AutoscaleOptions, RecycleOptions } from "./worker-options.ts";
-export type { WorkerOptions } from "./worker-parts.ts";
-export { type Enqueued } from "./writer.ts";
+export type { RecycleReason } from "./worker/recycle.ts";
+export { createWorker, type Worker, type WorkerState } from "./worker/worker.ts";
+export type { AutoscaleOptions, RecycleOptions } from "./worker/worker-options.ts";
+export type { WorkerOptions } from "./worker/worker-parts.ts";

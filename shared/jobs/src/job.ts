@@ -1,10 +1,10 @@
 import { type ClaimedJob, type RunSql, scheduledFor } from "@warren/ledger";
 import type { Logger } from "@warren/observability";
 import type { JobDefinition, PayloadOf } from "./define.ts";
-import type { EnqueueOptions } from "./draft.ts";
+import type { EnqueueOptions } from "./enqueue/draft.ts";
+import type { Enqueued } from "./enqueue/writer.ts";
 import type { JobAbortedError } from "./errors.ts";
 import type { JobFlow } from "./flows/job-flow.ts";
-import type { Enqueued } from "./writer.ts";
 
 /** What a handler gets: one attempt of one job. */
 export interface Job<Payload, Result> {

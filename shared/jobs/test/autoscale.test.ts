@@ -1,6 +1,6 @@
 import { assert, integer, property, record } from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type LoadSample, nextScale, type Scale } from "../src/autoscale.ts";
+import { type LoadSample, nextScale, type Scale } from "../src/worker/autoscale.ts";
 
 const limits = { min: 2, max: 100, targetWaitMs: 500, maxLoopLagMs: 100 };
 const idle: LoadSample = { busySlots: 0, waitMs: 0, loopLagMs: 1 };

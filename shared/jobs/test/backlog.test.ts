@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { Backlog } from "../src/backlog.ts";
+import { Backlog } from "../src/enqueue/backlog.ts";
 
 const bundle = (...ids: string[]) => ({ queue: "default", ids });
 

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { z } from "zod";
 import { defineJob } from "../src/define.ts";
 import { handle } from "../src/handle.ts";
-import type { RecycleReason } from "../src/recycle.ts";
+import type { RecycleReason } from "../src/worker/recycle.ts";
 import { type Bench, openBench } from "./fixture.ts";
 
 let bench: Bench;

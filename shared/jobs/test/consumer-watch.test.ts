@@ -1,6 +1,6 @@
 import { createLogger } from "@warren/observability";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { startConsumerWatch } from "../src/consumer-watch.ts";
+import { startConsumerWatch } from "../src/worker/consumer-watch.ts";
 
 beforeEach(() => {
   vi.useFakeTimers();

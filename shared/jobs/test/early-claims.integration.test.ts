@@ -3,8 +3,8 @@ import { type Ledger, LedgerUnavailableError, migrate, openLedger } from "@warre
 import { type Database, startPrivateDatabase, waitFor } from "@warren/testing";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { z } from "zod";
-import { createClient } from "../src/client.ts";
 import { defineJob } from "../src/define.ts";
+import { createClient } from "../src/enqueue/client.ts";
 import { handle } from "../src/handle.ts";
 import { type Bench, openBench } from "./fixture.ts";
 

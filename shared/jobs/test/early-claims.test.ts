@@ -1,8 +1,8 @@
 import { type ClaimedJob, type ConfirmedClaims, LedgerUnavailableError, type Settled } from "@warren/ledger";
 import { createLogger } from "@warren/observability";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
-import { createEarlyClaims } from "../src/early-claims.ts";
-import type { Waiting } from "../src/inbox.ts";
+import { createEarlyClaims } from "../src/worker/early-claims.ts";
+import type { Waiting } from "../src/worker/inbox.ts";
 
 beforeEach(() => void vi.useFakeTimers());
 afterEach(() => void vi.useRealTimers());

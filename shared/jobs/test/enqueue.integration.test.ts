@@ -2,8 +2,8 @@ import { openSession } from "@warren/amqp";
 import { waitFor } from "@warren/testing";
 import { afterEach, beforeEach, expect, test } from "vitest";
 import { z } from "zod";
-import { createClient } from "../src/client.ts";
 import { defineJob } from "../src/define.ts";
+import { createClient } from "../src/enqueue/client.ts";
 import { handle } from "../src/handle.ts";
 import { type Bench, openBench } from "./fixture.ts";
 

@@ -2,7 +2,7 @@ import { fileURLToPath } from "node:url";
 import { eventQueue, openSession, retryQueue } from "@warren/amqp";
 import { spawnService, startPrivateBroker, startTcpProxy, waitFor } from "@warren/testing";
 import { expect, test } from "vitest";
-import { createClient } from "../src/client.ts";
+import { createClient } from "../src/enqueue/client.ts";
 import { subscribe } from "../src/events/subscribe.ts";
 import { openEventBench, orderCreated, shortLadderMs } from "./events-fixture.ts";
 

@@ -2,10 +2,10 @@ import { type AmqpSession, jobsExchange, jobsTopology, openSession } from "@warr
 import { type Ledger, migrate, openLedger } from "@warren/ledger";
 import { createLogger, createMetrics, type Metrics } from "@warren/observability";
 import { createWorld, type World, waitFor } from "@warren/testing";
-import { type Client, createClient } from "../src/client.ts";
+import { type Client, createClient } from "../src/enqueue/client.ts";
 import type { JobHandler } from "../src/handle.ts";
-import { createWorker, type Worker } from "../src/worker.ts";
-import type { WorkerOptions } from "../src/worker-parts.ts";
+import { createWorker, type Worker } from "../src/worker/worker.ts";
+import type { WorkerOptions } from "../src/worker/worker-parts.ts";
 
 /** The log lines of a test, as objects. */
 interface CapturedLog {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { cutStatement } from "../src/placeholders.ts";
+import { cutStatement } from "../src/enqueue/placeholders.ts";
 
 const parametersOf = (text: string) => cutStatement(text).parameters;
 

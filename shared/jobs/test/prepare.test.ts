@@ -3,9 +3,9 @@ import { runWithContext } from "@warren/observability";
 import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { defineJob } from "../src/define.ts";
-import { prepare } from "../src/draft.ts";
+import { prepare } from "../src/enqueue/draft.ts";
 import { handle } from "../src/handle.ts";
-import { createSlots } from "../src/slots.ts";
+import { createSlots } from "../src/worker/slots.ts";
 
 const mail = defineJob({
   name: "mail",

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { type RecycleLimits, recycleReason, spreadLimits } from "../src/recycle.ts";
+import { type RecycleLimits, recycleReason, spreadLimits } from "../src/worker/recycle.ts";
 
 const facts = { jobs: 100, rssBytes: 1_000_000, ageMs: 60_000 };
 

@@ -6,7 +6,7 @@ import { Kysely, PostgresDialect } from "kysely";
 import { Pool } from "pg";
 import postgres from "postgres";
 import { expect, test } from "vitest";
-import { fromDrizzle, fromKnex, fromKysely, fromPg, fromPostgresJs, fromPrisma } from "../src/transactions.ts";
+import { fromDrizzle, fromKnex, fromKysely, fromPg, fromPostgresJs, fromPrisma } from "../src/enqueue/transactions.ts";
 import { PrismaClient } from "./fixtures/prisma-client.ts";
 
 const nowhere = "postgres://nobody@127.0.0.1:1/nothing";

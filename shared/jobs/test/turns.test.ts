@@ -1,6 +1,6 @@
 import { array, assert, constantFrom, dictionary, integer, property } from "fast-check";
 import { expect, test } from "vitest";
-import { createTurns } from "../src/turns.ts";
+import { createTurns } from "../src/worker/turns.ts";
 
 function picks(weights: Record<string, number>, count: number): string[] {
   const turns = createTurns(weights);

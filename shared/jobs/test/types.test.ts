@@ -1,7 +1,7 @@
 import { expectTypeOf, test } from "vitest";
 import { z } from "zod";
-import type { Client } from "../src/client.ts";
 import { defineJob, type PayloadOf, type ResultOf } from "../src/define.ts";
+import type { Client } from "../src/enqueue/client.ts";
 import { handle } from "../src/handle.ts";
 
 const resize = defineJob({

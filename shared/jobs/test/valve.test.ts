@@ -1,5 +1,5 @@
 import { describe, expect, test } from "vitest";
-import { turnValve, type Valve, type ValveFacts, windowOf } from "../src/valve.ts";
+import { turnValve, type Valve, type ValveFacts, windowOf } from "../src/worker/valve.ts";
 
 const facts: ValveFacts = {
   shut: false,

@@ -7,9 +7,9 @@ import {
   ProviderTimeoutError,
 } from "@warren/resilience";
 import { describe, expect, test } from "vitest";
+import { decide, judgeProbe, maxOffers, type Outcome, type RetryPolicy } from "../src/attempts/verdict.ts";
 import { JobAbortedError, NonRetryableError, Snoozed } from "../src/errors.ts";
 import { PayloadError, type PayloadErrorCode } from "../src/payloads/errors.ts";
-import { decide, judgeProbe, maxOffers, type Outcome, type RetryPolicy } from "../src/verdict.ts";
 
 const where = { provider: "smtp", operation: "send" };
 const first: RetryPolicy = {

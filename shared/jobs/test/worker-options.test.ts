@@ -2,7 +2,7 @@ import { expect, test } from "vitest";
 import { z } from "zod";
 import { defineJob } from "../src/define.ts";
 import { handle } from "../src/handle.ts";
-import { parseConcurrency, parseWorkerOptions } from "../src/worker-options.ts";
+import { parseConcurrency, parseWorkerOptions } from "../src/worker/worker-options.ts";
 
 const resize = handle(defineJob({ name: "resize", queue: "images", payload: z.object({}) }), () => undefined);
 const wide = { ...resize, leastSlots: 8 };

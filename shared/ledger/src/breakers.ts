@@ -1,7 +1,7 @@
-import type { Database } from "./database.ts";
 import type { SendableJob } from "./job.ts";
+import type { Database } from "./postgres/database.ts";
+import type { RunSql, TableName } from "./postgres/sql.ts";
 import { sendable, sendLease } from "./release.ts";
-import type { RunSql, TableName } from "./sql.ts";
 
 /** What a process tells the others about a breaker of its own. */
 export type BreakerReport =

@@ -1,6 +1,6 @@
-import type { Database } from "./database.ts";
 import { LedgerDataError } from "./errors.ts";
-import type { TableName } from "./sql.ts";
+import type { Database } from "./postgres/database.ts";
+import type { TableName } from "./postgres/sql.ts";
 
 /** A store for `createCache` of @warren/resilience. */
 export interface CacheStore {

@@ -1,6 +1,6 @@
 import { finishedColumns } from "./follow-ups.ts";
 import { archiveSql } from "./history.ts";
-import type { TableName } from "./sql.ts";
+import type { TableName } from "./postgres/sql.ts";
 
 /**
  * Cancels the jobs that fit `where` and answers rows for `FollowUps.finished`. `where` must leave running ones out: only their worker

@@ -1,8 +1,8 @@
 import { cancelIn } from "./control/cancel.ts";
-import type { Database } from "./database.ts";
 import type { FollowUps } from "./follow-ups.ts";
 import type { FinishedState } from "./job.ts";
-import type { TableName } from "./sql.ts";
+import type { Database } from "./postgres/database.ts";
+import type { TableName } from "./postgres/sql.ts";
 
 export type Cancelled =
   | { readonly kind: "cancelled" }

@@ -1,9 +1,9 @@
 import { createHash } from "node:crypto";
-import type { Database } from "./database.ts";
 import { type FollowUps, finishedColumns } from "./follow-ups.ts";
 import { appendErrorSql, archiveSql } from "./history.ts";
 import type { JobError } from "./job.ts";
-import { byIdOnly, type TableName } from "./sql.ts";
+import type { Database } from "./postgres/database.ts";
+import { byIdOnly, type TableName } from "./postgres/sql.ts";
 
 /** A message that the broker gave up on, as it came out of a dead queue. It need not be one of ours. */
 export interface DeadLetter {

@@ -1,10 +1,10 @@
 import { cancelSql } from "./cancel-sql.ts";
-import type { Database } from "./database.ts";
 import { NotWaitingError } from "./errors.ts";
 import type { FollowUps } from "./follow-ups.ts";
 import type { JobStart } from "./job.ts";
-import type { Again } from "./retrying.ts";
-import { byIdOnly, type RunSql, type TableName } from "./sql.ts";
+import type { Database } from "./postgres/database.ts";
+import type { Again } from "./postgres/retrying.ts";
+import { byIdOnly, type RunSql, type TableName } from "./postgres/sql.ts";
 
 /** Which waiting jobs: those of a queue, of a definition, or of a definition in a queue. */
 export type WaitingFilter =

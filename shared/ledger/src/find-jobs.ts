@@ -1,8 +1,8 @@
-import type { Database } from "./database.ts";
 import { LedgerDataError } from "./errors.ts";
 import { jobRecord, recordColumns } from "./find.ts";
 import type { JobRecord, JobState } from "./job.ts";
-import type { TableName } from "./sql.ts";
+import type { Database } from "./postgres/database.ts";
+import type { TableName } from "./postgres/sql.ts";
 
 /** Which jobs to find: all that is given must hold. */
 export interface JobQuery {

@@ -1,6 +1,6 @@
-import type { Database, Row } from "./database.ts";
 import type { JobRecord, JobState, RecordedError } from "./job.ts";
-import type { TableName } from "./sql.ts";
+import type { Database, Row } from "./postgres/database.ts";
+import type { TableName } from "./postgres/sql.ts";
 
 /** The columns of a `JobRecord` that both tables have. */
 export const recordColumns = `id, queue, name, version, state, payload, errors, attempt, excused, max_attempts, stalls, max_stalls, priority,

@@ -1,6 +1,6 @@
-import type { Row } from "./database.ts";
 import type { FinishedState } from "./job.ts";
-import type { RunSql } from "./sql.ts";
+import type { Row } from "./postgres/database.ts";
+import type { RunSql } from "./postgres/sql.ts";
 
 /** A linked job that has just been finished, whoever finished it. */
 export interface FinishedJob {

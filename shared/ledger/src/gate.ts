@@ -1,4 +1,4 @@
-import type { TableName } from "./sql.ts";
+import type { TableName } from "./postgres/sql.ts";
 
 /**
  * Expressions over `jobs.gate`: 0 direct, 1 waits for its release, 2 released, 3 has begun and waits again, 4 set aside by a pause. The

@@ -1,4 +1,4 @@
-import type { TableName } from "./sql.ts";
+import type { TableName } from "./postgres/sql.ts";
 
 /** Columns that a finished job takes along from the hot table unchanged. */
 const kept = [

@@ -1,8 +1,8 @@
-export { type Batcher, type BatcherOptions, createBatcher } from "./batcher.ts";
+export type { ConfirmedClaims } from "./attempts/confirm-claims.ts";
+export type { Outcome, Settled, Settlement } from "./attempts/outcome.ts";
 export type { Breaker, BreakerReport, BreakerState } from "./breakers.ts";
 export type { CacheStore } from "./cache.ts";
 export type { Cancelled } from "./cancel.ts";
-export type { ConfirmedClaims } from "./confirm-claims.ts";
 export type { RetryAnswer, RetryOrder } from "./control/bring-back.ts";
 export type { BulkStep } from "./control/bulk.ts";
 export type { BulkAction, BulkOperation, BulkState, NewBulk } from "./control/bulk-operation.ts";
@@ -26,7 +26,8 @@ export {
   type DeliverySettlement,
   type NewDelivery,
   type UnknownPolicy,
-} from "./deliveries.ts";
+} from "./deliveries/deliveries.ts";
+export { type KeyHolder, meet } from "./enqueue/unique-conflict.ts";
 export {
   FencedError,
   LedgerConflictError,
@@ -83,15 +84,6 @@ export type {
   UnfinishedState,
   Uniqueness,
 } from "./job.ts";
-export type { Ledger } from "./ledger.ts";
-export { afterStarts, type Bucket, type Rate, type Starts, wholeTokens } from "./limits/bucket.ts";
-export type { Limits, PriorityChanged, WaitingLine } from "./limits/limits.ts";
-export { mostPausedKeys, type PauseScope } from "./limits/policies.ts";
-export type { KeyLimits, KeyPolicy, PolicyChange, QueueLimits, QueuePolicy } from "./limits/policy.ts";
-export type { Round, WaitingQueue } from "./limits/turns.ts";
-export type { LedgerLog, LedgerMetrics } from "./log.ts";
-export { type MigrateOptions, type MigrateResult, migrate } from "./migrations.ts";
-export { newId } from "./new-id.ts";
 export {
   defaultLeaseRule,
   type LeaseRule,
@@ -99,7 +91,17 @@ export {
   observe,
   type SeenBeat,
   type Watching,
-} from "./observe.ts";
+} from "./leases/observe.ts";
+export type { Beat, Expired } from "./leases/rescue.ts";
+export type { BeatAnswer, CancelRequest, HeldAttempt, NewWorker } from "./leases/workers.ts";
+export type { Ledger } from "./ledger.ts";
+export { afterStarts, type Bucket, type Rate, type Starts, wholeTokens } from "./limits/bucket.ts";
+export type { Limits, PriorityChanged, WaitingLine } from "./limits/limits.ts";
+export { mostPausedKeys, type PauseScope } from "./limits/policies.ts";
+export type { KeyLimits, KeyPolicy, PolicyChange, QueueLimits, QueuePolicy } from "./limits/policy.ts";
+export type { Round, WaitingQueue } from "./limits/turns.ts";
+export type { LedgerLog, LedgerMetrics } from "./log.ts";
+export { newId } from "./new-id.ts";
 export { type OpenLedgerOptions, openLedger } from "./open-ledger.ts";
 export {
   type AttemptReport,
@@ -122,11 +124,12 @@ export {
   type NewEndpointSecret,
   type SecretKind,
 } from "./outbound/endpoints.ts";
-export type { Outcome, Settled, Settlement } from "./outcome.ts";
 export type { Maintained, RetentionPolicy } from "./partitions.ts";
 export type { NamedObject, PayloadRecords, Resealed, SealedJob, SweepTurn } from "./payloads.ts";
+export { type Batcher, type BatcherOptions, createBatcher } from "./postgres/batcher.ts";
+export { type MigrateOptions, type MigrateResult, migrate } from "./postgres/migrations.ts";
+export { parseSchemaName, type RunSql, type Statement, type TableName, tablesOf } from "./postgres/sql.ts";
 export type { SentJob } from "./release.ts";
-export type { Beat, Expired } from "./rescue.ts";
 export {
   createRerouting,
   type MarkedFilter,
@@ -158,8 +161,6 @@ export type { Registered, Schedules } from "./schedules/schedules.ts";
 export type { Upserted } from "./schedules/store.ts";
 export { parseWhen, type WhenOption, whenText } from "./schedules/when.ts";
 export { createSealedTexts, type SealedText, type SealedTexts } from "./sealed-texts.ts";
-export { parseSchemaName, type RunSql, type Statement, type TableName, tablesOf } from "./sql.ts";
-export { type KeyHolder, meet } from "./unique-conflict.ts";
 export type { EventValues, Judgement, JudgeRequest } from "./webhooks/accept-late.ts";
 export type { BodyCondition } from "./webhooks/body-path.ts";
 export { dedupeRetentionDays } from "./webhooks/dedupe.ts";
@@ -208,4 +209,3 @@ export {
   type WebhookStore,
   type WebhookStoreOptions,
 } from "./webhooks/store.ts";
-export type { BeatAnswer, CancelRequest, HeldAttempt, NewWorker } from "./workers.ts";

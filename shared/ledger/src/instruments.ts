@@ -1,6 +1,6 @@
 import type pg from "pg";
-import type { OnBatch } from "./batcher.ts";
 import type { LedgerMetrics } from "./log.ts";
+import type { OnBatch } from "./postgres/batcher.ts";
 
 export interface Instruments {
   readonly onBatch: OnBatch | undefined;

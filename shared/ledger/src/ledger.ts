@@ -1,25 +1,25 @@
 import type pg from "pg";
+import type { ClaimRequest } from "./attempts/claim.ts";
+import type { ConfirmedClaims, UnsureClaim } from "./attempts/confirm-claims.ts";
+import type { Settled, Settlement } from "./attempts/outcome.ts";
 import type { Breaker, BreakerReport } from "./breakers.ts";
 import type { CacheStore } from "./cache.ts";
 import type { Cancelled } from "./cancel.ts";
-import type { ClaimRequest } from "./claim.ts";
-import type { ConfirmedClaims, UnsureClaim } from "./confirm-claims.ts";
 import type { ControlLedger } from "./control/control.ts";
-import type { Row } from "./database.ts";
 import type { DeadLetter, RecordedDeadLetter } from "./dead-letters.ts";
 import type { Delayed } from "./delayed.ts";
 import type { EventLedger } from "./events/events.ts";
 import type { Flows } from "./flows/flows.ts";
 import type { ClaimedJob, EnqueueResult, JobError, JobRecord, NewJob, SendableJob } from "./job.ts";
+import type { Beat, Expired } from "./leases/rescue.ts";
+import type { BeatAnswer, HeldAttempt, NewWorker } from "./leases/workers.ts";
 import type { Limits } from "./limits/limits.ts";
-import type { Settled, Settlement } from "./outcome.ts";
 import type { Maintained, RetentionPolicy } from "./partitions.ts";
 import type { PayloadRecords } from "./payloads.ts";
+import type { Row } from "./postgres/database.ts";
+import type { RunSql, Statement, TableName } from "./postgres/sql.ts";
 import type { SentJob } from "./release.ts";
-import type { Beat, Expired } from "./rescue.ts";
 import type { Schedules } from "./schedules/schedules.ts";
-import type { RunSql, Statement, TableName } from "./sql.ts";
-import type { BeatAnswer, HeldAttempt, NewWorker } from "./workers.ts";
 
 /**
  * The truth about every job, in Postgres. Open it with `openLedger`; every method throws a `LedgerError`:

@@ -1,6 +1,6 @@
 import { LedgerUnavailableError } from "./errors.ts";
 import { forgetOldSql } from "./flows/forget.ts";
-import type { RunSql, TableName } from "./sql.ts";
+import type { RunSql, TableName } from "./postgres/sql.ts";
 import { dayEndMs, type HistoryDay, historyDay } from "./uuid-bounds.ts";
 import { dedupeRetentionDays, sweepDedupe } from "./webhooks/dedupe.ts";
 import { summarizeRequests, sweepRequestRecords } from "./webhooks/upkeep.ts";

@@ -1,6 +1,6 @@
-import type { Database } from "./database.ts";
 import { createFindJobs, type JobPage, type JobQuery } from "./find-jobs.ts";
-import type { TableName } from "./sql.ts";
+import type { Database } from "./postgres/database.ts";
+import type { TableName } from "./postgres/sql.ts";
 
 /** An unfinished job whose payload is sealed. */
 export interface SealedJob {

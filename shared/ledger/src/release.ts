@@ -1,8 +1,8 @@
-import { plainArray } from "./arrays.ts";
-import type { Database, Row } from "./database.ts";
 import { gateOfReady, onItsWay } from "./gate.ts";
 import type { SendableJob } from "./job.ts";
-import { byIdOnly, type TableName } from "./sql.ts";
+import { plainArray } from "./postgres/arrays.ts";
+import type { Database, Row } from "./postgres/database.ts";
+import { byIdOnly, type TableName } from "./postgres/sql.ts";
 
 /** For how long a job that a process took for publishing is left to it. */
 export const sendLease = "interval '10 seconds'";

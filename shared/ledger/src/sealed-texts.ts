@@ -1,4 +1,4 @@
-import type { RunSql, TableName } from "./sql.ts";
+import type { RunSql, TableName } from "./postgres/sql.ts";
 
 /** A secret that a table keeps sealed, outside of jobs. */
 export interface SealedText {

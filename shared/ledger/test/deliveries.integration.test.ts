@@ -2,10 +2,10 @@ import { createLogger } from "@warren/observability";
 import { createWorld, type World } from "@warren/testing";
 import { v7 } from "uuid";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { createDeliveries, type Deliveries, type NewDelivery, verdictOf } from "../src/deliveries.ts";
+import { createDeliveries, type Deliveries, type NewDelivery, verdictOf } from "../src/deliveries/deliveries.ts";
 import type { Ledger } from "../src/ledger.ts";
-import { migrate } from "../src/migrations.ts";
 import { openLedger } from "../src/open-ledger.ts";
+import { migrate } from "../src/postgres/migrations.ts";
 
 const log = createLogger({ service: "test", level: "silent" });
 let world: World;

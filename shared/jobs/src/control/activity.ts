@@ -3,8 +3,8 @@ import { activityExchange, type Publisher } from "@warren/amqp";
 import type { ActivityMessage } from "@warren/contracts";
 import type { Watch } from "@warren/ledger";
 import type { Logger } from "@warren/observability";
+import type { Verdict } from "../attempts/verdict.ts";
 import type { Attempt } from "../job.ts";
-import type { Verdict } from "../verdict.ts";
 
 /** Tells watchers what jobs do. Costs one comparison while nobody watches. */
 export interface Activity {

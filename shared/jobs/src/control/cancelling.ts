@@ -1,7 +1,7 @@
 import type { BeatAnswer, CancelRequest } from "@warren/ledger";
+import type { Running } from "../attempts/running.ts";
+import type { Outcome } from "../attempts/verdict.ts";
 import { JobAbortedError, Snoozed } from "../errors.ts";
-import type { Running } from "../running.ts";
-import type { Outcome } from "../verdict.ts";
 
 const againMs = 200;
 

@@ -13,7 +13,7 @@ import type {
 } from "@warren/ledger";
 import type { Logger } from "@warren/observability";
 import type { JobDefinition } from "../define.ts";
-import { prepare } from "../draft.ts";
+import { prepare } from "../enqueue/draft.ts";
 import { JobError, JobOptionError } from "../errors.ts";
 import { parseOptions } from "../options.ts";
 import { sealPayload } from "../payloads/payload.ts";

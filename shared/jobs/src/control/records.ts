@@ -1,7 +1,7 @@
 import type { Ledger, NewLine, ProgressReport } from "@warren/ledger";
 import type { Logger } from "@warren/observability";
+import type { Verdict } from "../attempts/verdict.ts";
 import type { Attempt } from "../job.ts";
-import type { Verdict } from "../verdict.ts";
 import type { Activity } from "./activity.ts";
 import { assertNote, assertProgress } from "./said.ts";
 

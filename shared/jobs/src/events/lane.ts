@@ -1,7 +1,7 @@
 import type { AmqpSession, Consumer, Delivery } from "@warren/amqp";
 import { eventQueue } from "@warren/amqp";
 import type { Logger, Tracing } from "@warren/observability";
-import type { Deadlines } from "../deadlines.ts";
+import type { Deadlines } from "../attempts/deadlines.ts";
 import { type JobAbortedError, JobDataError, JobError } from "../errors.ts";
 import { misfit } from "../json.ts";
 import { type EventServices, ReceivedEvent } from "./event.ts";

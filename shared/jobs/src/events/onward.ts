@@ -11,7 +11,7 @@ import {
 } from "@warren/amqp";
 import { WarrenError } from "@warren/contracts";
 import type { Logger } from "@warren/observability";
-import { describeFailure } from "../failure.ts";
+import { describeFailure } from "../attempts/failure.ts";
 import type { Subscription } from "./subscribe.ts";
 import type { EventVerdict } from "./verdict.ts";
 import {

@@ -1,5 +1,5 @@
 import { runWithContext, type Tracing } from "@warren/observability";
-import type { Deadlines } from "../deadlines.ts";
+import type { Deadlines } from "../attempts/deadlines.ts";
 import { JobAbortedError, Snoozed } from "../errors.ts";
 import type { ReceivedEvent } from "./event.ts";
 import type { EventOutcome } from "./verdict.ts";

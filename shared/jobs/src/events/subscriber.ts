@@ -2,7 +2,7 @@ import { randomUUID } from "node:crypto";
 import { type AmqpSession, eventsTopology, mergeTopologies, type Topology } from "@warren/amqp";
 import type { Ledger } from "@warren/ledger";
 import type { HealthResult, Logger, Metrics, Tracing } from "@warren/observability";
-import { createDeadlines } from "../deadlines.ts";
+import { createDeadlines } from "../attempts/deadlines.ts";
 import { JobAbortedError, JobError, JobOptionError } from "../errors.ts";
 import { createInboxed } from "./inboxed.ts";
 import { createSubscriptionInstruments } from "./instruments.ts";

@@ -1,7 +1,7 @@
 import { type ErrorCode, WarrenError } from "@warren/contracts";
+import { providerFailure, retryAfterOf } from "../attempts/failure.ts";
 import { type BackoffRule, backoffDelayMs } from "../backoff.ts";
 import { Snoozed } from "../errors.ts";
-import { providerFailure, retryAfterOf } from "../failure.ts";
 
 /** How an attempt to handle an event ended. */
 export type EventOutcome =

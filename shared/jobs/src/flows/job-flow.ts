@@ -1,7 +1,7 @@
 import type { AddedNode, Adder, Growth, Ledger, NodeOutcome, NodeState, RunSql } from "@warren/ledger";
 import type { z } from "zod";
-import type { Client } from "../client.ts";
 import type { JobDefinition, PayloadOf } from "../define.ts";
+import type { Client } from "../enqueue/client.ts";
 import { Snoozed } from "../errors.ts";
 import { misfit } from "../json.ts";
 import { openResult } from "../payloads/payload.ts";

@@ -1,7 +1,7 @@
 import { nearest } from "@warren/contracts";
 import type { FailurePolicy } from "@warren/ledger";
 import type { JobDefinition } from "../define.ts";
-import type { EnqueueOptions } from "../draft.ts";
+import type { EnqueueOptions } from "../enqueue/draft.ts";
 import { FlowError } from "./errors.ts";
 
 /** The most nodes of a flow, and the most dependencies between them. */

@@ -1,9 +1,9 @@
 import type { FlowState, JobTemplate, Ledger, NewJob, NewNode, RunSql } from "@warren/ledger";
 import { currentContext } from "@warren/observability";
 import { z } from "zod";
-import type { Client } from "../client.ts";
 import type { JobDefinition } from "../define.ts";
-import type { EnqueueOptions } from "../draft.ts";
+import type { Client } from "../enqueue/client.ts";
+import type { EnqueueOptions } from "../enqueue/draft.ts";
 import { JobDataError } from "../errors.ts";
 import { parseOptions } from "../options.ts";
 import type { Flow, PlannedNode } from "./plan.ts";

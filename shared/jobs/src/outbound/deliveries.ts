@@ -5,7 +5,7 @@ import {
   type WebhookDeliveryStore,
 } from "@warren/ledger";
 import { deliverWebhook } from "../builtin/deliver-webhook.ts";
-import type { Client } from "../client.ts";
+import type { Client } from "../enqueue/client.ts";
 import { EndpointError } from "./errors.ts";
 
 export interface OutboundDeliveries extends Pick<WebhookDeliveryStore, "list" | "attempts"> {

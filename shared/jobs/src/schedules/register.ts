@@ -1,7 +1,7 @@
 import type { Ledger, Registered } from "@warren/ledger";
 import type { Logger } from "@warren/observability";
 import { z } from "zod";
-import { prepare } from "../draft.ts";
+import { prepare } from "../enqueue/draft.ts";
 import { JobOptionError } from "../errors.ts";
 import { parseOptions } from "../options.ts";
 import { newScheduleOf, type Prepare, type ScheduleDefinition, scheduleName } from "./define.ts";

@@ -5,7 +5,7 @@ import { fileURLToPath } from "node:url";
 import { MessageChannel } from "node:worker_threads";
 import { z } from "zod";
 import type { JobDefinition } from "../define.ts";
-import type { EnqueueOptions } from "../draft.ts";
+import type { EnqueueOptions } from "../enqueue/draft.ts";
 import { JobDataError, JobError, JobOptionError, Snoozed } from "../errors.ts";
 import type { HandlerParts, JobHandler } from "../handle.ts";
 import type { Attempt } from "../job.ts";

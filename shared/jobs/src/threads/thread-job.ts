@@ -1,7 +1,7 @@
 import type { JobDefinition, ParsedPayloadOf, PayloadOf, ResultOf } from "../define.ts";
-import type { EnqueueOptions } from "../draft.ts";
+import type { EnqueueOptions } from "../enqueue/draft.ts";
+import type { Enqueued } from "../enqueue/writer.ts";
 import type { JobFlow } from "../flows/job-flow.ts";
-import type { Enqueued } from "../writer.ts";
 import type { LogLevel, ThreadJobFacts } from "./protocol.ts";
 
 /** Writes through the worker's logger, with the job's ids. */

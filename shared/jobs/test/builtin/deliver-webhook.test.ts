@@ -1,7 +1,7 @@
 import { assert, double, integer, property } from "fast-check";
 import { expect, test } from "vitest";
 import { deliverWebhook, webhookRetryDelayMs } from "../../src/builtin/deliver-webhook.ts";
-import { prepare } from "../../src/draft.ts";
+import { prepare } from "../../src/enqueue/draft.ts";
 
 const hours = 3_600_000;
 

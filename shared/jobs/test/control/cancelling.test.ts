@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
+import type { Outcome } from "../../src/attempts/verdict.ts";
 import { afterCancel } from "../../src/control/cancelling.ts";
 import { JobAbortedError, Snoozed } from "../../src/errors.ts";
-import type { Outcome } from "../../src/verdict.ts";
 
 const cancelled = new JobAbortedError("JOB_CANCELLED", "cancelled", { reason: "why", by: "who" });
 const own = new Error("own");

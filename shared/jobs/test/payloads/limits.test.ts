@@ -2,7 +2,7 @@ import { array, assert, constantFrom, nat, property } from "fast-check";
 import { expect, test } from "vitest";
 import { z } from "zod";
 import { defineJob } from "../../src/define.ts";
-import { prepare } from "../../src/draft.ts";
+import { prepare } from "../../src/enqueue/draft.ts";
 import { exceeds } from "../../src/payloads/limits.ts";
 
 const note = (options: object = {}) => defineJob({ name: "note", payload: z.object({ text: z.string() }), ...options });

@@ -1,7 +1,7 @@
 import { expect, test } from "vitest";
 import { z } from "zod";
 import { defineJob } from "../../src/define.ts";
-import { prepare } from "../../src/draft.ts";
+import { prepare } from "../../src/enqueue/draft.ts";
 import type { AttributesGiven } from "../../src/payloads/search.ts";
 
 const payload = z.object({ orderId: z.string(), total: z.coerce.number(), note: z.string().optional() });

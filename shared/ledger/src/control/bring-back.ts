@@ -1,7 +1,7 @@
 import { LedgerConflictError } from "../errors.ts";
 import { gateOfReady } from "../gate.ts";
 import type { FinishedState, UnfinishedState } from "../job.ts";
-import type { RunSql, TableName } from "../sql.ts";
+import type { RunSql, TableName } from "../postgres/sql.ts";
 
 export interface RetryOrder {
   /** How many attempts count from now on. Default: as many as it had from the beginning. */

@@ -1,5 +1,5 @@
-import type { Row } from "../database.ts";
-import type { RunSql, TableName } from "../sql.ts";
+import type { Row } from "../postgres/database.ts";
+import type { RunSql, TableName } from "../postgres/sql.ts";
 import { bringBack } from "./bring-back.ts";
 import type { BulkOperation } from "./bulk-operation.ts";
 import { type CancelAnswer, cancelIn } from "./cancel.ts";

@@ -1,4 +1,4 @@
-import type { Row } from "../database.ts";
+import type { Row } from "../postgres/database.ts";
 import type { JobFilter } from "./job-filter.ts";
 
 export type BulkAction = "cancel" | "retry" | "discard" | "restore";

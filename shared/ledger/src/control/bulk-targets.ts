@@ -1,5 +1,5 @@
 import type { JobState } from "../job.ts";
-import type { RunSql, TableName } from "../sql.ts";
+import type { RunSql, TableName } from "../postgres/sql.ts";
 import type { BulkAction, NewBulk } from "./bulk-operation.ts";
 import { filterJson, filterSql, type JobFilter } from "./job-filter.ts";
 

@@ -1,7 +1,7 @@
-import type { Database, Row } from "../database.ts";
 import type { FollowUps } from "../follow-ups.ts";
-import type { Again } from "../retrying.ts";
-import type { RunSql, TableName } from "../sql.ts";
+import type { Database, Row } from "../postgres/database.ts";
+import type { Again } from "../postgres/retrying.ts";
+import type { RunSql, TableName } from "../postgres/sql.ts";
 import { actOn } from "./bulk-batch.ts";
 import { type BulkAction, type BulkOperation, type NewBulk, operationOf } from "./bulk-operation.ts";
 import { readMatching, takeTargets } from "./bulk-targets.ts";

@@ -1,8 +1,8 @@
-import type { Row } from "../database.ts";
 import { finishedColumns } from "../follow-ups.ts";
 import { archiveSql } from "../history.ts";
 import type { FinishedState } from "../job.ts";
-import type { RunSql, TableName } from "../sql.ts";
+import type { Row } from "../postgres/database.ts";
+import type { RunSql, TableName } from "../postgres/sql.ts";
 
 /** Why and by whom jobs are cancelled. */
 export interface CancelOrder {

@@ -1,7 +1,7 @@
-import type { Database } from "../database.ts";
 import type { FollowUps } from "../follow-ups.ts";
-import type { Again } from "../retrying.ts";
-import type { RunSql, TableName } from "../sql.ts";
+import type { Database } from "../postgres/database.ts";
+import type { Again } from "../postgres/retrying.ts";
+import type { RunSql, TableName } from "../postgres/sql.ts";
 import { bringBack, type RetryAnswer, type RetryOrder } from "./bring-back.ts";
 import { type BulkLedger, createBulkLedger } from "./bulk.ts";
 import { type CancelAnswer, cancelIn } from "./cancel.ts";

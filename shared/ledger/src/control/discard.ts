@@ -1,5 +1,5 @@
 import type { JobState } from "../job.ts";
-import type { RunSql, TableName } from "../sql.ts";
+import type { RunSql, TableName } from "../postgres/sql.ts";
 
 /** What became of a wish to put a finished job aside, or to take it back. */
 export type DiscardAnswer =

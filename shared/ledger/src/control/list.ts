@@ -1,7 +1,7 @@
-import type { Database } from "../database.ts";
 import { jobRecord, recordColumns } from "../find.ts";
 import type { JobRecord, JobState } from "../job.ts";
-import type { RunSql, TableName } from "../sql.ts";
+import type { Database } from "../postgres/database.ts";
+import type { RunSql, TableName } from "../postgres/sql.ts";
 import { filterJson, filterSql, type JobFilter } from "./job-filter.ts";
 
 export interface ListJobs {

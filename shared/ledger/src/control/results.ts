@@ -1,6 +1,6 @@
-import type { Database } from "../database.ts";
 import type { RecordedError } from "../job.ts";
-import type { RunSql, TableName } from "../sql.ts";
+import type { Database } from "../postgres/database.ts";
+import type { RunSql, TableName } from "../postgres/sql.ts";
 
 /** How a job stands for somebody who waits for its result. */
 export type JobEnd =

@@ -1,5 +1,5 @@
-import type { Database } from "../database.ts";
-import type { TableName } from "../sql.ts";
+import type { Database } from "../postgres/database.ts";
+import type { TableName } from "../postgres/sql.ts";
 
 /** What somebody wants to hear of: one job, one queue, or with neither everything. */
 export interface Watch {

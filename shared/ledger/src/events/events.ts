@@ -1,7 +1,7 @@
-import type { OnBatch } from "../batcher.ts";
-import type { Database } from "../database.ts";
-import type { retrying } from "../retrying.ts";
-import type { TableName } from "../sql.ts";
+import type { OnBatch } from "../postgres/batcher.ts";
+import type { Database } from "../postgres/database.ts";
+import type { retrying } from "../postgres/retrying.ts";
+import type { TableName } from "../postgres/sql.ts";
 import { createEventInbox, type EventInbox } from "./inbox.ts";
 import { createDeadEvents, type DeadEvents } from "./letters.ts";
 import { createOutbox, type Outbox } from "./outbox.ts";

@@ -1,7 +1,7 @@
-import { createBatcher, type OnBatch } from "../batcher.ts";
-import type { Database } from "../database.ts";
 import { LedgerError, mayBeOneItem } from "../errors.ts";
-import type { RunSql, Statement, TableName } from "../sql.ts";
+import { createBatcher, type OnBatch } from "../postgres/batcher.ts";
+import type { Database } from "../postgres/database.ts";
+import type { RunSql, Statement, TableName } from "../postgres/sql.ts";
 
 /** One event as one subscription sees it. */
 export interface InboxEntry {

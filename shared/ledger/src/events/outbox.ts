@@ -1,6 +1,6 @@
-import type { Database, Row } from "../database.ts";
 import { LedgerDataError } from "../errors.ts";
-import type { RunSql, Statement, TableName } from "../sql.ts";
+import type { Database, Row } from "../postgres/database.ts";
+import type { RunSql, Statement, TableName } from "../postgres/sql.ts";
 
 /** An event on its way to the broker: attributes as message headers, data as JSON text. */
 export interface NewOutboxEvent {

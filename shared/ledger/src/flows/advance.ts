@@ -1,8 +1,8 @@
-import { plainArray } from "../arrays.ts";
-import type { Database, Row } from "../database.ts";
 import type { FinishedJob, FollowUps } from "../follow-ups.ts";
 import type { SendableJob } from "../job.ts";
-import type { RunSql, Statement, TableName } from "../sql.ts";
+import { plainArray } from "../postgres/arrays.ts";
+import type { Database, Row } from "../postgres/database.ts";
+import type { RunSql, Statement, TableName } from "../postgres/sql.ts";
 import { finishFlow } from "./finish.ts";
 import { type Advanced, type FlowCause, type FlowState, stopReasons } from "./flow.ts";
 import { skipJobs, stopJobs } from "./stop.ts";

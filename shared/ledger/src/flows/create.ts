@@ -1,8 +1,8 @@
-import { plainArray } from "../arrays.ts";
+import { insertJobs, jobInput, jobRowJson, payloadJson } from "../enqueue/job-insert.ts";
 import { LedgerConflictError } from "../errors.ts";
 import type { NewJob, SendableJob } from "../job.ts";
-import { insertJobs, jobInput, jobRowJson, payloadJson } from "../job-insert.ts";
-import type { RunSql, TableName } from "../sql.ts";
+import { plainArray } from "../postgres/arrays.ts";
+import type { RunSql, TableName } from "../postgres/sql.ts";
 import { finishFlow } from "./finish.ts";
 import type { FlowState, NewFlow, NewNode, StartedFlow } from "./flow.ts";
 

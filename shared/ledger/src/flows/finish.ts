@@ -1,6 +1,6 @@
+import { insertJobs, jobInput, jobRowJson } from "../enqueue/job-insert.ts";
 import type { SendableJob } from "../job.ts";
-import { insertJobs, jobInput, jobRowJson } from "../job-insert.ts";
-import type { RunSql, TableName } from "../sql.ts";
+import type { RunSql, TableName } from "../postgres/sql.ts";
 import { type FlowCause, type FlowState, type JobTemplate } from "./flow.ts";
 import { readyJob } from "./unblock.ts";
 

@@ -1,8 +1,8 @@
-import type { Database } from "../database.ts";
 import type { FinishedJob, FollowUp, FollowUps } from "../follow-ups.ts";
 import type { SendableJob } from "../job.ts";
-import type { retrying } from "../retrying.ts";
-import type { RunSql, TableName } from "../sql.ts";
+import type { Database } from "../postgres/database.ts";
+import type { retrying } from "../postgres/retrying.ts";
+import type { RunSql, TableName } from "../postgres/sql.ts";
 import { createAdvance, lockFlow, type Settling } from "./advance.ts";
 import { createFlow } from "./create.ts";
 import { type Advanced, endedStates, type FlowRecord, type NewFlow, type StartedFlow } from "./flow.ts";

@@ -1,5 +1,5 @@
 import type { FinishedJob } from "../follow-ups.ts";
-import type { RunSql, TableName } from "../sql.ts";
+import type { RunSql, TableName } from "../postgres/sql.ts";
 import { skippedReason } from "./flow.ts";
 
 /**

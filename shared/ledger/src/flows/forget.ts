@@ -1,4 +1,4 @@
-import type { TableName } from "../sql.ts";
+import type { TableName } from "../postgres/sql.ts";
 
 /** Deletes flows by id, `$1::uuid[]`, with all that hangs on them but jobs. Index: flow_nodes_name (flow_id), primary keys. */
 export const forgetSql = (table: TableName): string => forget(table, "any ($1::uuid[])");

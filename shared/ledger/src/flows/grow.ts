@@ -2,7 +2,7 @@ import type { ErrorCode } from "@warren/contracts";
 import { FencedError, LedgerError } from "../errors.ts";
 import { gateOfReturned } from "../gate.ts";
 import type { SendableJob } from "../job.ts";
-import { byIdOnly, type RunSql, type TableName } from "../sql.ts";
+import { byIdOnly, type RunSql, type TableName } from "../postgres/sql.ts";
 import { insertNodes } from "./create.ts";
 import type { AddedNode, FlowState, NewNode } from "./flow.ts";
 

@@ -1,5 +1,5 @@
-import type { Database, Row } from "../database.ts";
-import type { TableName } from "../sql.ts";
+import type { Database, Row } from "../postgres/database.ts";
+import type { TableName } from "../postgres/sql.ts";
 import type {
   FailurePolicy,
   FlowCause,

@@ -1,7 +1,7 @@
 import type { FinishedJob, FollowUps } from "../follow-ups.ts";
 import { gateOfReady } from "../gate.ts";
 import type { SendableJob } from "../job.ts";
-import type { RunSql, TableName } from "../sql.ts";
+import type { RunSql, TableName } from "../postgres/sql.ts";
 import type { LockedFlow } from "./advance.ts";
 import { stopReasons } from "./flow.ts";
 import { skipJobs } from "./stop.ts";

@@ -1,7 +1,7 @@
-import type { Row } from "../database.ts";
 import { finishedColumns } from "../follow-ups.ts";
 import { archiveSql } from "../history.ts";
-import { byIdOnly, type RunSql, type TableName } from "../sql.ts";
+import type { Row } from "../postgres/database.ts";
+import { byIdOnly, type RunSql, type TableName } from "../postgres/sql.ts";
 import { skippedReason } from "./flow.ts";
 import { skippableSql } from "./unblock.ts";
 

@@ -1,7 +1,7 @@
-import type { Row } from "../database.ts";
 import { gateOfReady } from "../gate.ts";
 import type { SendableJob } from "../job.ts";
-import { byIdOnly, type TableName } from "../sql.ts";
+import type { Row } from "../postgres/database.ts";
+import { byIdOnly, type TableName } from "../postgres/sql.ts";
 
 /**
  * Whether the edge `e` still holds its child back. The edge itself may be out of date: one that was added while its parent was being

@@ -1,6 +1,6 @@
 import { keyOf, waiting } from "../gate.ts";
+import type { Statement, TableName } from "../postgres/sql.ts";
 import { sendLease } from "../release.ts";
-import type { Statement, TableName } from "../sql.ts";
 
 /** What of a policy the choice of jobs has to look at; each combination is a statement of its own. */
 export interface Shape {

@@ -1,8 +1,8 @@
-import type { Database } from "../database.ts";
 import { onItsWay } from "../gate.ts";
 import type { FinishedState } from "../job.ts";
-import type { retrying } from "../retrying.ts";
-import type { TableName } from "../sql.ts";
+import type { Database } from "../postgres/database.ts";
+import type { retrying } from "../postgres/retrying.ts";
+import type { TableName } from "../postgres/sql.ts";
 import { createPolicies, type PauseScope } from "./policies.ts";
 import type { KeyPolicy, PolicyChange, QueueLimits, QueuePolicy } from "./policy.ts";
 import { createTurns, type Round, type WaitingQueue } from "./turns.ts";

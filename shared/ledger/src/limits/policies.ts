@@ -1,7 +1,7 @@
-import type { Database, Row } from "../database.ts";
 import { LedgerSettingError } from "../errors.ts";
 import { gateOfReturned } from "../gate.ts";
-import type { RunSql, TableName } from "../sql.ts";
+import type { Database, Row } from "../postgres/database.ts";
+import type { RunSql, TableName } from "../postgres/sql.ts";
 import {
   changed,
   type KeyPolicy,

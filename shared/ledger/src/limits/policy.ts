@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
-import type { Row } from "../database.ts";
+import type { Row } from "../postgres/database.ts";
 import type { Rate } from "./bucket.ts";
 
 /** What a queue may do. Without anything in it the queue is direct. */

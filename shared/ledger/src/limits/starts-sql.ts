@@ -1,4 +1,4 @@
-import type { Statement, TableName } from "../sql.ts";
+import type { Statement, TableName } from "../postgres/sql.ts";
 
 /**
  * Takes the starts since the last look out of the table, out of the buckets of their keys, and answers them (`at_ms`, `starts`) for the bucket

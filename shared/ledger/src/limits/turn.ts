@@ -1,4 +1,4 @@
-import type { TableName } from "../sql.ts";
+import type { TableName } from "../postgres/sql.ts";
 
 /**
  * The right to release jobs of a queue and to change its policy: an advisory lock of the transaction, since a round that finds nothing to

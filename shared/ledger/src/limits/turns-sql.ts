@@ -1,6 +1,6 @@
 import { keyOf, waiting } from "../gate.ts";
+import type { Statement, TableName } from "../postgres/sql.ts";
 import { sendLease } from "../release.ts";
-import type { Statement, TableName } from "../sql.ts";
 import { chooseStatement, type Shape } from "./choose-sql.ts";
 import { takeStarts } from "./starts-sql.ts";
 import { lockTurn } from "./turn.ts";

@@ -1,8 +1,8 @@
-import type { Database, Row, RunPrepared } from "../database.ts";
 import { LedgerUnavailableError } from "../errors.ts";
 import type { SendableJob } from "../job.ts";
+import type { Database, Row, RunPrepared } from "../postgres/database.ts";
+import type { TableName } from "../postgres/sql.ts";
 import { sendable } from "../release.ts";
-import type { TableName } from "../sql.ts";
 import type { Shape } from "./choose-sql.ts";
 import { policyOf, type QueuePolicy } from "./policy.ts";
 import { type Room, roomOf } from "./room.ts";

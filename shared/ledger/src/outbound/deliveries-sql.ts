@@ -1,4 +1,4 @@
-import type { Statement, TableName } from "../sql.ts";
+import type { Statement, TableName } from "../postgres/sql.ts";
 
 /** Health is written on every failure, but on a success only where that says something new. */
 const newsMs = "interval '10 seconds'";

@@ -1,6 +1,6 @@
-import type { Row } from "../database.ts";
 import type { Ledger } from "../ledger.ts";
-import type { RunSql } from "../sql.ts";
+import type { Row } from "../postgres/database.ts";
+import type { RunSql } from "../postgres/sql.ts";
 import { uuidBound } from "../uuid-bounds.ts";
 import { deliveryStatements } from "./deliveries-sql.ts";
 

@@ -1,4 +1,4 @@
-import type { TableName } from "../sql.ts";
+import type { TableName } from "../postgres/sql.ts";
 
 /** Statements of endpoints. They lock one row by its primary key unless they say otherwise. */
 export function endpointStatements(table: TableName) {

@@ -1,7 +1,7 @@
 import type { NewOutboxEvent } from "../events/outbox.ts";
 import type { NewJob } from "../job.ts";
 import type { Ledger } from "../ledger.ts";
-import { retrying } from "../retrying.ts";
+import { retrying } from "../postgres/retrying.ts";
 import {
   type KeptRoute,
   keptRoutes,

@@ -1,9 +1,9 @@
 import { cancelSql } from "../cancel-sql.ts";
-import type { Database, Row } from "../database.ts";
-import type { Enqueue } from "../enqueue.ts";
+import type { Enqueue } from "../enqueue/enqueue.ts";
 import type { FinishedJob, FollowUps } from "../follow-ups.ts";
 import type { NewJob, SendableJob } from "../job.ts";
-import type { RunSql, TableName } from "../sql.ts";
+import type { Database, Row } from "../postgres/database.ts";
+import type { RunSql, TableName } from "../postgres/sql.ts";
 import { planRound, type Round } from "./plan.ts";
 import { occurrenceId, progressOf, type Schedule, scheduleOf, timingOf } from "./schedule.ts";
 import type { ScheduleClock } from "./store.ts";

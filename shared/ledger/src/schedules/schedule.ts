@@ -1,5 +1,5 @@
-import type { Row } from "../database.ts";
 import type { NewJob } from "../job.ts";
+import type { Row } from "../postgres/database.ts";
 import type { Misfire, Overlap, Progress, Timing } from "./plan.ts";
 import { parseWhen, type WhenOption } from "./when.ts";
 import { zoneOf } from "./zone.ts";

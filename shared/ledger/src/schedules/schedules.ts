@@ -1,9 +1,9 @@
-import type { Database } from "../database.ts";
-import type { Enqueue } from "../enqueue.ts";
+import type { Enqueue } from "../enqueue/enqueue.ts";
 import type { FollowUps } from "../follow-ups.ts";
 import type { SendableJob } from "../job.ts";
-import type { Again } from "../retrying.ts";
-import type { RunSql, TableName } from "../sql.ts";
+import type { Database } from "../postgres/database.ts";
+import type { Again } from "../postgres/retrying.ts";
+import type { RunSql, TableName } from "../postgres/sql.ts";
 import { ScheduleError } from "./errors.ts";
 import { createFire, type Fired, type FireRequest } from "./fire.ts";
 import { nextOccurrence } from "./plan.ts";

@@ -1,4 +1,4 @@
-import type { RunSql, TableName } from "../sql.ts";
+import type { RunSql, TableName } from "../postgres/sql.ts";
 import { ScheduleError } from "./errors.ts";
 import { nextOccurrence } from "./plan.ts";
 import { type NewSchedule, progressOf, type Schedule, type ScheduleOrigin, scheduleOf, timingOf } from "./schedule.ts";

@@ -1,6 +1,6 @@
 import type { RejectionCause } from "@warren/contracts";
 import type { Ledger } from "../ledger.ts";
-import type { RunSql } from "../sql.ts";
+import type { RunSql } from "../postgres/sql.ts";
 import { type StoredRequest, storedRequests } from "./records.ts";
 import { keptRoutes, markerOf, writeJobs } from "./routed.ts";
 import type { RouteEvent, RunAnswer, RunOrder, SkipReason } from "./run-events.ts";

@@ -1,4 +1,4 @@
-import type { RunSql, TableName } from "../sql.ts";
+import type { RunSql, TableName } from "../postgres/sql.ts";
 
 type Transact = <T>(work: (run: RunSql) => Promise<T>) => Promise<T>;
 

@@ -1,5 +1,5 @@
 import type { JobState } from "../job.ts";
-import type { RunSql, TableName } from "../sql.ts";
+import type { RunSql, TableName } from "../postgres/sql.ts";
 import type { EventState } from "./request-filter.ts";
 
 /** A job of an event, as far as it is still known. */

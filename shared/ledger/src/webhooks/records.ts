@@ -1,6 +1,6 @@
 import type { RejectionCause, WebhookStatus } from "@warren/contracts";
-import type { Row } from "../database.ts";
-import type { RunSql, TableName } from "../sql.ts";
+import type { Row } from "../postgres/database.ts";
+import type { RunSql, TableName } from "../postgres/sql.ts";
 import { type EventJob, statesOfEvents } from "./event-states.ts";
 import type { EventState } from "./request-filter.ts";
 import type { KeptRoute } from "./routed.ts";

@@ -1,8 +1,8 @@
 import { LedgerDataError } from "../errors.ts";
 import type { Ledger } from "../ledger.ts";
 import { newId as freshId } from "../new-id.ts";
-import { retrying } from "../retrying.ts";
-import type { RunSql } from "../sql.ts";
+import { retrying } from "../postgres/retrying.ts";
+import type { RunSql } from "../postgres/sql.ts";
 import { uuidBound } from "../uuid-bounds.ts";
 import { acceptLate, type JudgeRequest } from "./accept-late.ts";
 import { smallestId } from "./id-range.ts";

@@ -1,5 +1,5 @@
-import type { Row } from "../database.ts";
-import type { RunSql, TableName } from "../sql.ts";
+import type { Row } from "../postgres/database.ts";
+import type { RunSql, TableName } from "../postgres/sql.ts";
 import { parseKeptFilter, type RequestFilter } from "./request-filter.ts";
 import type { RunAnswer, RunMode } from "./run-events.ts";
 

@@ -1,6 +1,6 @@
 import { LedgerDataError } from "../errors.ts";
 import type { Ledger } from "../ledger.ts";
-import { retrying } from "../retrying.ts";
+import { retrying } from "../postgres/retrying.ts";
 import { setDedupeDays } from "./dedupe.ts";
 import { type EventStanding, statesOfEvents } from "./event-states.ts";
 import {

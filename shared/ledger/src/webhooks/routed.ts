@@ -1,8 +1,8 @@
-import { plainArray, textArray } from "../arrays.ts";
 import type { EnqueueResult, NewJob } from "../job.ts";
 import type { Ledger } from "../ledger.ts";
-import { retrying } from "../retrying.ts";
-import type { RunSql, TableName } from "../sql.ts";
+import { plainArray, textArray } from "../postgres/arrays.ts";
+import { retrying } from "../postgres/retrying.ts";
+import type { RunSql, TableName } from "../postgres/sql.ts";
 import { requestInput } from "./statements.ts";
 import type { AcceptedRequest, RequestRow } from "./store.ts";
 import { bodyParts, requestValues } from "./values.ts";

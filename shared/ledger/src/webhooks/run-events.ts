@@ -1,7 +1,7 @@
 import type { RejectionCause } from "@warren/contracts";
 import type { EnqueueResult } from "../job.ts";
 import type { Ledger } from "../ledger.ts";
-import type { RunSql } from "../sql.ts";
+import type { RunSql } from "../postgres/sql.ts";
 import { type EventStanding, statesOfEvents } from "./event-states.ts";
 import { type Missing, missingOf, type Routed } from "./missing.ts";
 import { allRoutes, runsOf, type StoredRequest, storedRequests } from "./records.ts";

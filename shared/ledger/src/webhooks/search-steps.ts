@@ -1,4 +1,4 @@
-import type { RunSql, TableName } from "../sql.ts";
+import type { RunSql, TableName } from "../postgres/sql.ts";
 import type { BodyMatcher } from "./body-path.ts";
 import { statesOfEvents } from "./event-states.ts";
 import { dayOf, type IdRange, idAfter, idBefore, largestId } from "./id-range.ts";

@@ -1,5 +1,5 @@
 import { LedgerError, LedgerUnavailableError } from "../errors.ts";
-import type { TableName } from "../sql.ts";
+import type { TableName } from "../postgres/sql.ts";
 import { bodyMatcher } from "./body-path.ts";
 import { type IdRange, restOf } from "./id-range.ts";
 import type { RequestFilter } from "./request-filter.ts";

@@ -1,6 +1,6 @@
-import { createBatcher } from "../batcher.ts";
-import type { Row } from "../database.ts";
-import type { Statement, TableName } from "../sql.ts";
+import { createBatcher } from "../postgres/batcher.ts";
+import type { Row } from "../postgres/database.ts";
+import type { Statement, TableName } from "../postgres/sql.ts";
 import { within } from "./within.ts";
 
 /** A token bucket: `perSecond` flow in, and it holds `burst` at most, at least 1. */

@@ -1,5 +1,5 @@
-import type { Row } from "../database.ts";
-import type { RunSql, TableName } from "../sql.ts";
+import type { Row } from "../postgres/database.ts";
+import type { RunSql, TableName } from "../postgres/sql.ts";
 
 /** A source of webhooks made at run time, as it is kept. */
 export interface SourceRecord {

@@ -1,5 +1,5 @@
-import { insertJobs } from "../job-insert.ts";
-import type { Statement, TableName } from "../sql.ts";
+import { insertJobs } from "../enqueue/job-insert.ts";
+import type { Statement, TableName } from "../postgres/sql.ts";
 
 /** One element for each tuple that differs: a row finds its own under `place`. The list is short, so finding is cheap. */
 function sharedColumns(

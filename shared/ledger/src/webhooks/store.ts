@@ -1,11 +1,11 @@
 import type { RejectionCause } from "@warren/contracts";
-import { type BatcherOptions, createBatcher } from "../batcher.ts";
-import type { Row } from "../database.ts";
+import { isRare, type JobRow, payloadJson } from "../enqueue/job-insert.ts";
 import { mayBeOneItem } from "../errors.ts";
 import type { NewOutboxEvent } from "../events/outbox.ts";
 import type { NewJob } from "../job.ts";
-import { isRare, type JobRow, payloadJson } from "../job-insert.ts";
-import type { Statement, TableName } from "../sql.ts";
+import { type BatcherOptions, createBatcher } from "../postgres/batcher.ts";
+import type { Row } from "../postgres/database.ts";
+import type { Statement, TableName } from "../postgres/sql.ts";
 import { createRoutedWrite, isPlain, type RoutedEntry, type RoutedLedger, type RouteOutcome } from "./routed.ts";
 import { acceptStatement, recordStatement } from "./statements.ts";
 import { bodyParts, jobValues, requestValues } from "./values.ts";

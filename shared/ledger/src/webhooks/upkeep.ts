@@ -1,5 +1,5 @@
 import { LedgerUnavailableError } from "../errors.ts";
-import type { RunSql, TableName } from "../sql.ts";
+import type { RunSql, TableName } from "../postgres/sql.ts";
 
 type Transact = <T>(work: (run: RunSql) => Promise<T>) => Promise<T>;
 

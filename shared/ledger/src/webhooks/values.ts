@@ -1,5 +1,5 @@
-import { plainArray, textArray } from "../arrays.ts";
-import { type JobRow, sendGraceMs } from "../job-insert.ts";
+import { type JobRow, sendGraceMs } from "../enqueue/job-insert.ts";
+import { plainArray, textArray } from "../postgres/arrays.ts";
 import type { RequestRow } from "./store.ts";
 
 type Value = string | number | undefined;

@@ -3,7 +3,7 @@ import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { createFollowUps } from "../../src/follow-ups.ts";
 import { newId } from "../../src/new-id.ts";
-import { retrying } from "../../src/retrying.ts";
+import { retrying } from "../../src/postgres/retrying.ts";
 import { createSchedules } from "../../src/schedules/schedules.ts";
 import { openLedgerWorld } from "../support/ledger-world.ts";
 import { commands, instant, type Real } from "./commands.ts";
