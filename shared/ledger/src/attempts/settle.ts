@@ -1,25 +1,15 @@
 import { FencedError, LedgerDataError, mayBeOneItem } from "../errors.ts";
-import { type FollowUps, finishedColumns } from "../follow-ups.ts";
-import { gateOfReturned } from "../gate.ts";
-import { appendErrorSql, archiveSql } from "../history.ts";
-import { plainArray, textArray } from "../postgres/arrays.ts";
+import type { FollowUps } from "../follow-ups.ts";
 import { createBatcher, type OnBatch } from "../postgres/batcher.ts";
 import type { Database } from "../postgres/database.ts";
-import { byIdOnly, type RunSql, type Statement, type TableName } from "../postgres/sql.ts";
+import type { RunSql, TableName } from "../postgres/sql.ts";
 import type { Settled, Settlement } from "./outcome.ts";
+import { type SettlementRow, settlementArrays, settlementJson, settleStatements, successArrays } from "./settle-sql.ts";
 
-/** A settlement on its way in: its identity, and its row, with result and error as JSON text. */
-interface Entry {
+/** A settlement on its way in. */
+interface Entry extends SettlementRow {
+  /** Its identity. */
   readonly fence: string;
-  readonly id: string;
-  readonly attempt: number;
-  readonly workerId: string;
-  readonly kind: string;
-  readonly delayMs: number | undefined;
-  readonly result: string | undefined;
-  readonly error: string | undefined;
-  readonly reason: string | undefined;
-  readonly breaker: string | undefined;
   readonly linked: boolean;
 }
 
@@ -58,8 +48,10 @@ export function createSettle({ database, table, onBatch, followUps }: SettleOpti
     const applied =
       succeeded.length === 0
         ? new Set<string>()
-        : fences(await database.run(statements.succeed, successesOf(succeeded)));
-    await settleRest(entries, applied, async (rest) => fences(await database.run(statements.settle, arraysOf(rest))));
+        : fences(await database.run(statements.succeed, successArrays(succeeded)));
+    await settleRest(entries, applied, async (rest) =>
+      fences(await database.run(statements.settle, settlementArrays(rest))),
+    );
     // the caller may not have known that it is linked
     await settleRest(entries, applied, settleLinked);
     return applied;
@@ -77,7 +69,7 @@ export function createSettle({ database, table, onBatch, followUps }: SettleOpti
 
   async function settleLinked(entries: readonly Entry[]): Promise<Set<string>> {
     const { rows, finished } = await database.transaction(async (run) => {
-      const answer = await run(statements.settleLinked, arraysOf(entries));
+      const answer = await run(statements.settleLinked, settlementArrays(entries));
       return { rows: answer.rows, finished: await followUps.finished(run, answer.rows.filter(isFinished)) };
     });
     await followUps.committed(finished);
@@ -93,7 +85,8 @@ export function createSettle({ database, table, onBatch, followUps }: SettleOpti
     const sorted = [...distinct.values()].sort((a, b) => (a.fence < b.fence ? -1 : 1));
     const applied = await apply(sorted);
     const missed = sorted.filter(({ fence }) => !applied.has(fence));
-    const already = missed.length === 0 ? applied : fences(await database.run(statements.already, arraysOf(missed)));
+    const already =
+      missed.length === 0 ? applied : fences(await database.run(statements.already, settlementArrays(missed)));
     return entries.map(({ fence }) => {
       if (applied.delete(fence)) return "applied";
       // Its twin of this batch was applied, or an earlier call was.
@@ -109,42 +102,11 @@ export function createSettle({ database, table, onBatch, followUps }: SettleOpti
     settleAll: async (settlements) =>
       settlements.length === 0 ? [] : settleBatch(settlements.map(entryOf), settleLinked),
     settleIn: async (run, settlement) => {
-      const { rows } = await run(statements.settleIn, [rowJson(entryOf(settlement))]);
+      const { rows } = await run(statements.settleIn, [settlementJson(entryOf(settlement))]);
       if (rows.length === 0) throw new FencedError(settlement.id, settlement.attempt);
       await followUps.finished(run, rows.filter(isFinished));
     },
   };
-}
-
-/** The values of `arrayInput`'s parameters. */
-function arraysOf(entries: readonly Entry[]): readonly string[] {
-  return [
-    plainArray(entries.map(({ id }) => id)),
-    plainArray(entries.map(({ attempt }) => attempt)),
-    plainArray(entries.map(({ workerId }) => workerId)),
-    plainArray(entries.map(({ kind }) => kind)),
-    plainArray(entries.map(({ delayMs }) => delayMs)),
-    textArray(entries.map(({ result }) => result)),
-    textArray(entries.map(({ error }) => error)),
-    textArray(entries.map(({ reason }) => reason)),
-    textArray(entries.map(({ breaker }) => breaker)),
-  ];
-}
-
-/** The values of the parameters of `succeed`. */
-function successesOf(entries: readonly Entry[]): readonly string[] {
-  return [
-    plainArray(entries.map(({ id }) => id)),
-    plainArray(entries.map(({ attempt }) => attempt)),
-    plainArray(entries.map(({ workerId }) => workerId)),
-    textArray(entries.map(({ result }) => result)),
-  ];
-}
-
-/** The value of `jsonInput`'s parameter, for one settlement. */
-function rowJson({ id, attempt, workerId, kind, delayMs, result, error, reason, breaker }: Entry): string {
-  const fields = JSON.stringify({ id, attempt, worker_id: workerId, kind, delay_ms: delayMs, reason, breaker });
-  return `[${fields.slice(0, -1)},"result":${result ?? "null"},"error":${error ?? "null"}}]`;
 }
 
 const isFinished = (row: Record<string, unknown>): boolean => finishedStates.has(String(row["state"]));
@@ -184,138 +146,4 @@ function entryOf({ id, attempt, workerId, outcome, linked = false }: Settlement)
     const message = error instanceof Error ? error.message : String(error);
     throw new LedgerDataError(`the outcome of job ${id} cannot be written as JSON: ${message}`, { cause: error });
   }
-}
-
-/** Settlements from array parameters `$1` to `$9`, as `i`: for our own pool. */
-const arrayInput = `(
-      select id, attempt, worker_id, kind, delay_ms, result::jsonb as result, error::jsonb as error, reason, breaker
-      from unnest(
-        $1::uuid[], $2::int[], $3::uuid[], $4::text[], $5::float8[], $6::text[], $7::text[], $8::text[], $9::text[]
-      ) as u(id, attempt, worker_id, kind, delay_ms, result, error, reason, breaker)
-    ) as i`;
-
-/** The same from one JSON text, which any driver's parameters can carry. */
-const jsonInput = `json_to_recordset($1::text::json) as i(
-      id uuid, attempt integer, worker_id uuid, kind text, delay_ms double precision, result jsonb, error jsonb,
-      reason text, breaker text
-    )`;
-
-/** Of a job that somebody wants cancelled, every end but success is its cancelling. */
-const unlessCancelled = (otherwise: string, cancelled: string): string =>
-  `case when j.cancel_requested_at is null or i.kind = 'succeeded' then ${otherwise} else ${cancelled} end`;
-
-function settleStatements(table: TableName): {
-  readonly succeed: Statement;
-  readonly settle: Statement;
-  readonly settleLinked: string;
-  readonly settleIn: string;
-  readonly already: Statement;
-} {
-  const finished = `kind in ('succeeded', 'dead', 'cancelled')`;
-  const withError = appendErrorSql("errors", "error", "attempt");
-  const repeated = `(kind in ('held', 'snoozed') and errors -> -1 ->> 'code' is not distinct from error ->> 'code')`;
-
-  // Locks the jobs in id order (the input is sorted, and the lateral join takes it row by row), then touches only those.
-  // Index: primary keys. The lateral join and the arrays keep the plan on the primary key, whatever the planner believes.
-  // A probe that succeeded closes the breakers it probed; one that was held opens its breaker again.
-  const settleFrom = (input: string, which: "plain" | "all"): string => `with fenced as materialized (
-    select j.*, i.delay_ms, i.result, i.error, i.breaker,
-      ${unlessCancelled("i.kind", "'cancelled'")} as kind, ${unlessCancelled("i.reason", "j.cancel_reason")} as reason
-    from ${input} cross join lateral (
-      select * from ${table("jobs")} j
-      where j.id = i.id and ${byIdOnly("j.state")} = 'running' and j.attempt = i.attempt and j.worker_id = i.worker_id${which === "plain" ? " and not j.linked" : ""}
-      for update
-    ) j
-  ),
-  gone as (
-    delete from ${table("jobs")} where id = any (array(select id from fenced where ${finished}))
-  ),
-  archived as (
-    ${archiveSql(table, {
-      source: "fenced",
-      where: finished,
-      state: "kind",
-      reason: "reason",
-      result: "result",
-      errors: `case when error is null then errors else ${withError} end`,
-      settled: "attempt",
-      stalls: "stalls",
-    })}
-  ),
-  kept as (
-    update ${table("jobs")} j
-    set state = case when f.kind in ('retrying', 'snoozed') then 'retrying' else 'ready' end,
-      run_at = case when f.kind in ('retrying', 'snoozed')
-        then clock_timestamp() + f.delay_ms * interval '1 millisecond' else j.run_at end,
-      held_by = case when f.kind = 'held' then f.breaker end,
-      excused = j.excused + case when f.kind = 'retrying' then 0 else 1 end,
-      errors = f.errors,
-      probe = j.probe and f.kind = 'returned',
-      gate = ${gateOfReturned(table, "j.")},
-      settled = j.attempt, worker_id = null, sent_at = null, send_after = clock_timestamp()
-    from (
-      select id, kind, delay_ms, breaker,
-        case when error is null or ${repeated} then errors else ${withError} end as errors
-      from fenced where not (${finished})
-    ) f
-    where j.id = any (array(select id from fenced where not (${finished}))) and j.id = f.id
-  ),
-  breakers_closed as (
-    update ${table("breakers")}
-    set state = 'closed', opened_at = null, retry_at = null, release_window = 1, updated_at = clock_timestamp()
-    where state = 'half_open'
-      and name = any (array(select unnest(breakers) from fenced where probe and kind = 'succeeded'))
-  ),
-  breakers_opened as (
-    insert into ${table("breakers")} as b (name, state, opened_at, retry_at)
-    select breaker, 'open', clock_timestamp(), clock_timestamp() + interval '10 seconds'
-    from (select breaker, bool_or(probe) as probe from fenced where kind = 'held' group by breaker order by breaker) f
-    where f.probe or not exists (select from ${table("breakers")} known where known.name = f.breaker)
-    on conflict (name) do update
-    set state = 'open', retry_at = excluded.retry_at, release_window = 1, updated_at = clock_timestamp()
-    where b.state = 'half_open'
-  ),
-  ramps_reset as (
-    update ${table("breakers")} set release_window = 1
-    where state = 'closed' and release_window > 1 and name = any (array(select breaker from fenced where kind = 'held'))
-  )
-  select ${which === "plain" ? "id, attempt" : `attempt, kind as state, reason, ${finishedColumns}`} from fenced`;
-
-  // Moves succeeded jobs to history; passes by those whose end concerns others (linked, probes). Locks in id order: the input is
-  // sorted, and is the outer side of a nested loop, since an array comparison can be neither merged nor hashed, and the state is
-  // hidden from the partial indexes. Index: jobs (id). The fence is compared again after waiting for a lock.
-  const succeed = `with gone as (
-    delete from ${table("jobs")} j
-    using unnest($1::uuid[], $2::int[], $3::uuid[], $4::text[]) as i(id, attempt, worker_id, result)
-    where j.id = any (array[i.id]) and ${byIdOnly("j.state")} = 'running'
-      and j.attempt = i.attempt and j.worker_id = i.worker_id and not j.linked and not j.probe
-    returning j.*, i.result::jsonb as result
-  )
-  ${archiveSql(table, {
-    source: "gone",
-    where: "true",
-    state: "'succeeded'",
-    reason: "null",
-    result: "result",
-    errors: "errors",
-    settled: "attempt",
-    stalls: "stalls",
-  })}
-  returning id, attempt`;
-
-  // Which of these attempts were settled before. Index: primary keys. Locks nothing.
-  const already = `select i.id, i.attempt
-  from ${arrayInput}
-  where exists (
-      select from ${table("jobs")} j where j.id = i.id and j.settled = i.attempt
-    ) or exists (
-      select from ${table("jobs_history")} h where h.id = i.id and h.settled = i.attempt and h.worker_id = i.worker_id
-    )`;
-  return {
-    succeed: { name: "warren_succeed", text: succeed },
-    settle: { name: "warren_settle", text: settleFrom(arrayInput, "plain") },
-    settleLinked: settleFrom(arrayInput, "all"),
-    settleIn: settleFrom(jsonInput, "all"),
-    already: { name: "warren_settled", text: already },
-  };
 }
