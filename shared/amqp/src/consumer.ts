@@ -1,16 +1,13 @@
-import { randomUUID } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
-import type { ConsumeMessage } from "amqplib";
 import { Backoff } from "./backoff.ts";
-import { closeQuietly, ownChannel } from "./channels.ts";
 import type { Connection } from "./connection.ts";
 import type { Delivery } from "./delivery.ts";
 import { AmqpError, replyCode } from "./errors.ts";
-import type { Line } from "./line.ts";
 import type { AmqpLog } from "./log.ts";
 import type { ConsumerInstruments } from "./metrics.ts";
 import { Receiver } from "./receiver.ts";
 import { Reconciler } from "./reconciler.ts";
+import { Subscription } from "./subscription.ts";
 import { Waiters } from "./waiters.ts";
 
 export interface ConsumeOptions {
@@ -71,15 +68,14 @@ export class ManagedConsumer implements Consumer {
   readonly #host: ConsumerHost;
   readonly #backoff: Backoff;
   readonly #receiver: Receiver;
+  readonly #subscription: Subscription;
   readonly #reconciler: Reconciler;
   readonly #waiters = new Waiters();
   readonly #unsubscribe: () => void;
   readonly queue: string;
   #prefetch: number;
   #wanted: "consuming" | "quiet" | "closed" = "consuming";
-  #line: Line | undefined;
   #state: ConsumerState;
-  #channelError: Error | undefined;
 
   constructor(host: ConsumerHost, options: ConsumeOptions) {
     this.#host = host;
@@ -88,6 +84,13 @@ export class ManagedConsumer implements Consumer {
     this.#prefetch = options.prefetch;
     this.#backoff = new Backoff({ firstMs: 100, capMs: 5_000, random: host.random });
     this.#receiver = new Receiver({ ...options, log: host.log, instruments: host.instruments });
+    this.#subscription = new Subscription({
+      queue: options.queue,
+      connection: host.connection,
+      receiver: this.#receiver,
+      log: host.log,
+      interrupted: (interruption) => this.#interrupted(interruption),
+    });
     this.#reconciler = new Reconciler({ step: () => this.#step(), failed: (error) => this.#failed(error) });
     this.#state = { kind: "subscribing", since: host.now() };
     this.#unsubscribe = host.connection.onChange((state) => {
@@ -149,71 +152,25 @@ export class ManagedConsumer implements Consumer {
   }
 
   async #step(): Promise<void> {
-    const line = this.#line;
     switch (this.#wanted) {
-      case "closed": {
-        if (line === undefined) return;
-        line.flush();
-        await closeQuietly(line.channel);
-        return;
-      }
-      case "quiet": {
-        const tag = line?.consumerTag;
-        if (line === undefined || tag === undefined) return;
-        await line.channel.cancel(tag);
-        line.consumerTag = undefined;
-        line.release();
-        return;
-      }
-      case "consuming": {
-        if (line?.consumerTag !== undefined) return;
-        await this.#subscribe();
-        return;
-      }
+      case "closed":
+        return this.#subscription.close();
+      case "quiet":
+        return this.#subscription.end();
+      case "consuming":
+        if (!this.#subscription.active) await this.#subscribe();
+        return undefined;
       default:
-        this.#wanted satisfies never;
+        return this.#wanted satisfies never;
     }
   }
 
   async #subscribe(): Promise<void> {
     if (this.#host.connection.model === undefined) return;
     await this.#host.topologyReady();
-    const line = this.#line ?? (await this.#openLine());
-    if (line === undefined) return;
-    // A fresh tag each time: the broker may still hold the old one, and reusing it would close the connection (530).
-    const consumerTag = `warren-${randomUUID()}`;
-    line.consumerTag = consumerTag;
-    line.consumingSinceMs = performance.now();
-    const onMessage = (message: ConsumeMessage | null): void => {
-      if (message === null) this.#cancelled(line, consumerTag);
-      else this.#receiver.receive(line, message);
-    };
-    try {
-      line.widen(this.#prefetch);
-      await line.channel.prefetch(this.#prefetch);
-      await line.channel.consume(this.queue, onMessage, { consumerTag });
-    } catch (error) {
-      line.consumerTag = undefined;
-      throw error;
-    }
-    if (line.lost || line.consumerTag !== consumerTag) return;
-    if (this.#isWanted("consuming")) this.#enter({ kind: "consuming", since: this.#host.now() });
-    else void this.#reconciler.kick();
-  }
-
-  async #openLine(): Promise<Line | undefined> {
-    const model = this.#host.connection.model;
-    if (model === undefined || !this.#isWanted("consuming")) return undefined;
-    const channel = await model.createChannel();
-    const line = this.#receiver.line(channel);
-    ownChannel(channel, {
-      onError: (error) => {
-        this.#channelError = error;
-      },
-      onClose: () => this.#lost(line),
-    });
-    this.#line = line;
-    return line;
+    if (!this.#isWanted("consuming")) return;
+    const isConsuming = await this.#subscription.begin(this.#prefetch);
+    if (isConsuming && this.#isWanted("consuming")) this.#enter({ kind: "consuming", since: this.#host.now() });
   }
 
   /** Read through a method: what is wanted may change during an `await`. */
@@ -221,38 +178,16 @@ export class ManagedConsumer implements Consumer {
     return this.#wanted === wanted;
   }
 
-  /** The broker cancelled the subscription: its queue was deleted, moved, or a handler was too slow (4.3). */
-  #cancelled(line: Line, consumerTag: string): void {
-    if (line.consumerTag !== consumerTag) return;
-    line.consumerTag = undefined;
-    this.#host.log.warn({ queue: this.queue }, "the broker cancelled the consumer; it subscribes anew");
-    // Without this the broker keeps the old subscription (4.3); on a deleted queue it is harmless.
-    line.channel.cancel(consumerTag).catch(() => undefined);
-    this.#interrupted(line, "the broker cancelled the consumer");
-  }
-
-  #lost(line: Line): void {
-    this.#receiver.lost(line);
-    const error = this.#channelError;
-    this.#channelError = undefined;
-    if (this.#line !== line) return;
-    this.#line = undefined;
-    if (error !== undefined)
-      this.#host.log.warn({ queue: this.queue, err: error }, "the broker closed the consumer's channel");
-    this.#interrupted(line, error?.message ?? "the channel was closed");
-  }
-
-  #interrupted(line: Line, reason: string): void {
+  #interrupted({ reason, lastedMs }: { readonly reason: string; readonly lastedMs: number }): void {
     if (!this.#isWanted("consuming")) return;
-    if (performance.now() - line.consumingSinceMs > steadyMs) this.#backoff.succeeded();
+    if (lastedMs > steadyMs) this.#backoff.succeeded();
     this.#host.instruments.resubscribed();
     this.#enter({ kind: "subscribing", since: this.#host.now(), error: reason });
     this.#reconciler.kickAfter(this.#backoff.nextMs());
   }
 
   async #failed(error: unknown): Promise<void> {
-    const line = this.#line;
-    if (line !== undefined) await closeQuietly(line.channel);
+    await this.#subscription.close();
     if (!this.#isWanted("consuming")) return;
     const reason = error instanceof Error ? error.message : String(error);
     const missing = replyCode(error) === 404;

@@ -37,7 +37,6 @@ export class Line implements Settler {
   #lost = false;
   /** The consumer tag, while the broker delivers. */
   consumerTag: string | undefined;
-  consumingSinceMs = 0;
 
   constructor(channel: Channel, hooks: LineHooks) {
     this.channel = channel;
