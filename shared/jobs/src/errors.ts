@@ -3,6 +3,13 @@ import { type ErrorCode, WarrenError, type WarrenErrorOptions } from "@warren/co
 /** What jobs and workers throw. Decide on `code`. */
 export class JobError extends WarrenError {}
 
+/** Used after it was closed. Retryable: another process can do what this one cannot any more, so a job that meets it is not dead. */
+export class ClosedError extends JobError {
+  constructor(what: string) {
+    super("WARREN_CLOSED", `${what} is closed`, { retryable: true });
+  }
+}
+
 /** A definition, an enqueue or a worker was given a wrong option: `JOB_OPTION_UNKNOWN`, `JOB_OPTION_INVALID`. `details.path` names it. */
 export class JobOptionError extends JobError {}
 

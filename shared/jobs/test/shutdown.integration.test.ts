@@ -91,7 +91,7 @@ test("a worker starts once, and can be let go before it has started", async () =
   const worker = await bench.worker([blocking().handler]);
   await expect(worker.start()).rejects.toMatchObject({ code: "WORKER_STATE_INVALID" });
   await worker[Symbol.asyncDispose]();
-  await expect(worker.start()).rejects.toMatchObject({ code: "WORKER_STATE_INVALID" });
+  await expect(worker.start()).rejects.toMatchObject({ code: "WARREN_CLOSED" });
 });
 
 test("a handler that snoozes when it is told to stop ends the drain, and is run later", async () => {

@@ -8,7 +8,7 @@ import {
 } from "@warren/resilience";
 import { describe, expect, test } from "vitest";
 import { decide, judgeProbe, maxOffers, type Outcome, type RetryPolicy } from "../src/attempts/verdict.ts";
-import { JobAbortedError, NonRetryableError, Snoozed } from "../src/errors.ts";
+import { ClosedError, JobAbortedError, NonRetryableError, Snoozed } from "../src/errors.ts";
 import { PayloadError, type PayloadErrorCode } from "../src/payloads/errors.ts";
 
 const where = { provider: "smtp", operation: "send" };
@@ -40,6 +40,11 @@ describe("decide", () => {
       verdict: { kind: "retrying", error: { code: "JOB_FAILED", message: "no" } },
     },
     { when: "it threw undefined", outcome: threw(undefined), verdict: { kind: "retrying" } },
+    {
+      when: "it used a client that was closed: another process may do it",
+      outcome: threw(new ClosedError("enqueue: the client")),
+      verdict: { kind: "retrying", error: { code: "WARREN_CLOSED" } },
+    },
     {
       when: "it threw at its last attempt",
       outcome: threw(new Error("no")),

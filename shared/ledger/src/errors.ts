@@ -10,6 +10,13 @@ export class LedgerUnavailableError extends LedgerError {
   }
 }
 
+/** The ledger was closed. Retryable: another process can do what this one cannot any more, so a job that meets it is not dead. */
+export class LedgerClosedError extends LedgerError {
+  constructor(doing: string) {
+    super("WARREN_CLOSED", `${doing}: the ledger is closed`, { retryable: true });
+  }
+}
+
 /** Two transactions got in each other's way (deadlock, serialization failure). Run the whole transaction again. */
 export class LedgerConflictError extends LedgerError {
   constructor(message: string, options: Omit<WarrenErrorOptions, "retryable"> = {}) {

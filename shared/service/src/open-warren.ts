@@ -1,4 +1,5 @@
 import { type AmqpSession, jobsTopology, openSession } from "@warren/amqp";
+import { WarrenError } from "@warren/contracts";
 import {
   type Client,
   type Control,
@@ -109,6 +110,10 @@ export async function openWarren(options: WarrenOptions): Promise<Warren> {
         await ending.drain(AbortSignal.timeout(drainMs));
       });
 
+    const assertOpen = (what: string): void => {
+      if (stack.disposed) throw new WarrenError("WARREN_CLOSED", `${what}: this Warren is closed`, { retryable: true });
+    };
+
     return {
       client,
       control,
@@ -117,12 +122,14 @@ export async function openWarren(options: WarrenOptions): Promise<Warren> {
       session,
       ...parts,
       async startWorker(jobs, more = {}) {
+        assertOpen("startWorker");
         const worker = stack.use(createWorker({ ...more, ledger, session, jobs, payloads, ...parts }));
         endWithUs(worker);
         await worker.start();
         return worker;
       },
       async startSubscriber(subscriptions) {
+        assertOpen("startSubscriber");
         const subscriber = stack.use(createSubscriber({ ledger, session, subscriptions, ...parts }));
         endWithUs(subscriber);
         await subscriber.start();

@@ -1,5 +1,6 @@
 import { readFile } from "node:fs/promises";
-import { defineEvent, defineJob, handle, subscribe } from "@warren/jobs";
+import { WarrenError } from "@warren/contracts";
+import { chain, defineEvent, defineJob, handle, step, subscribe } from "@warren/jobs";
 import { createWorld, waitFor } from "@warren/testing";
 import { expect, test } from "vitest";
 import { z } from "zod";
@@ -45,6 +46,58 @@ test("dispose lets running handlers finish, of jobs and of events, and leaves no
     expect(ended).toEqual([]);
   }
   expect(ended.toSorted()).toEqual(["event", "job"]);
+});
+
+test("what outlives its Warren is told so, call by call", async () => {
+  await using world = await createWorld();
+  const any = defineJob({ name: "any", payload: z.object({}) });
+  const told = defineEvent({ type: "told", schema: z.object({}) });
+  const handler = handle(any, () => undefined);
+  const subscription = subscribe(told, { service: "test", name: "told" }, () => undefined);
+  const when = { name: "hourly", job: any, payload: {}, when: "@hourly" };
+  const id = "01890000-0000-7000-8000-000000000000";
+
+  const warren = await openWarren({ name: "test", environment: environmentOf(world) });
+  const worker = await warren.startWorker([handler]);
+  const subscriber = await warren.startSubscriber([subscription]);
+  await warren[Symbol.asyncDispose]();
+
+  const { client, control, ledger, limits } = warren;
+  const calls: Readonly<Record<string, () => unknown>> = {
+    enqueue: () => client.enqueue(any, {}),
+    enqueueMany: () => client.enqueueMany(any, [{ payload: {} }]),
+    prepare: () => client.prepare(any, {}),
+    publish: () => client.publish(told, {}),
+    startFlow: () => client.startFlow(chain("one", [step(any, {})])),
+    releaseUnique: () => client.releaseUnique(any, "key"),
+    runNow: () => client.delayed.runNow(id),
+    upsert: () => client.schedules.upsert(when),
+    waitFor: () => control.waitFor(id),
+    cancel: () => control.cancel(id, { by: "anna", reason: "late" }),
+    "flows.retry": () => control.flows.retry(id),
+    limits: () => limits.pause("default"),
+    findJob: () => ledger.findJob(id),
+    transaction: () => ledger.transaction(async (run) => run("select 1", [])),
+    startWorker: () => warren.startWorker([handler]),
+    startSubscriber: () => warren.startSubscriber([subscription]),
+    "worker.start": () => worker.start(),
+    "worker.pause": () => worker.pause(),
+    "worker.resume": () => worker.resume(),
+    "worker.setConcurrency": () => worker.setConcurrency(3),
+    "subscriber.start": () => subscriber.start(),
+  };
+  const codes = await Promise.all(
+    Object.entries(calls).map(async ([name, call]) => [
+      name,
+      await (async () => call())().then(
+        () => "went on",
+        (error: unknown) => (error instanceof WarrenError ? [error.code, error.retryable] : error),
+      ),
+    ]),
+  );
+  expect(Object.fromEntries(codes)).toEqual(
+    Object.fromEntries(Object.keys(calls).map((name) => [name, ["WARREN_CLOSED", true]])),
+  );
 });
 
 test("an empty database is refused with what to do, or migrated where that is asked for", async () => {

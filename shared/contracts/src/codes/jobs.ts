@@ -104,7 +104,7 @@ export const jobsCodes = {
     fix: "Give it what the library passes to the body of its transaction; the message names the call.",
   },
   WORKER_STATE_INVALID: {
-    meaning: "A worker was started twice, or after it was let go.",
-    fix: "Create a new worker.",
+    meaning: "A worker or subscriber was started twice, or paused or resumed while it does not run.",
+    fix: "Start each once, and pause and resume between `start` and `quiet`.",
   },
 } as const satisfies CodeEntries;

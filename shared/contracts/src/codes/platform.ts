@@ -14,6 +14,10 @@ export const platformCodes = {
     meaning: "A service could not start: its own start failed, for a reason that waiting will not cure.",
     fix: "The cause in the log says what is missing.",
   },
+  WARREN_CLOSED: {
+    meaning: "A client, a worker, a subscriber, or the ledger beneath them was used after it was closed.",
+    fix: "Use it inside the block of its `await using`, and await what runs there before the block ends; for more work open a new one. A job that met it is tried again.",
+  },
   INTERNAL: {
     meaning: "An unexpected failure inside Warren.",
     fix: "Read the cause in the log under the same correlation id and report it.",

@@ -32,7 +32,7 @@ export function createWaiting(
     return { ...found, result: await openResult(found, payloads) };
   }
 
-  async function untilFinished(id: string, over: AbortSignal): Promise<JobEnd> {
+  async function untilFinished(id: string, over: AbortSignal, seen: (state: string) => void): Promise<JobEnd> {
     let found = await end(id);
     if (found.kind !== "unfinished") return found;
     let wake = new AbortController();
@@ -42,6 +42,7 @@ export function createWaiting(
       // it may have ended before anybody was told to tell
       found = await end(id);
       if (found.kind !== "unfinished") return found;
+      seen(found.state);
       await sleep(pauseMs, undefined, { signal: AbortSignal.any([over, wake.signal]) }).catch(() => undefined);
       over.throwIfAborted();
       if (wake.signal.aborted) wake = new AbortController();
@@ -54,12 +55,17 @@ export function createWaiting(
       signal?.throwIfAborted();
       const timeout = AbortSignal.timeout(timeoutMs);
       const over = signal === undefined ? timeout : AbortSignal.any([timeout, signal]);
+      let state: string | undefined;
+      const seen = (now: string): void => {
+        state = now;
+      };
       try {
-        return resultOf(await untilFinished(id, over));
+        return resultOf(await untilFinished(id, over, seen));
       } catch (error) {
         if (error !== timeout.reason) throw error;
-        const details = { jobId: id, timeoutMs };
-        throw new JobError("JOB_WAIT_TIMEOUT", `job ${id} has not finished within ${timeoutMs} ms`, {
+        const details = { jobId: id, timeoutMs, state };
+        const stands = state === undefined ? "" : `: it is ${state}`;
+        throw new JobError("JOB_WAIT_TIMEOUT", `job ${id} has not finished within ${timeoutMs} ms${stands}`, {
           retryable: true,
           details,
         });

@@ -3,6 +3,7 @@ import type { Publisher } from "@warren/amqp";
 import type { Ledger, NewJob } from "@warren/ledger";
 import { currentContext, type Logger, type Metrics } from "@warren/observability";
 import type { JobDefinition, PayloadOf } from "../define.ts";
+import { ClosedError } from "../errors.ts";
 import { createPublish, defaultEventBytes, type Publish } from "../events/publish.ts";
 import { createFlowStarter, type FlowStarter } from "../flows/start.ts";
 import { parseOptions } from "../options.ts";
@@ -51,6 +52,7 @@ export interface ClientOptions {
   readonly newId?: () => string;
 }
 
+/** Adds jobs and publishes events. After its dispose all but `announce` reject with `WARREN_CLOSED`. */
 export interface Client extends FlowStarter, AsyncDisposable {
   /**
    * Adds a job. Resolves when the ledger has it; the broker may be down. Concurrent calls share statements.
@@ -113,21 +115,39 @@ export function createClient(options: ClientOptions): Client {
           metrics,
           newId,
         });
+  let isClosed = false;
+  const assertOpen = (what: string): void => {
+    if (isClosed) throw new ClosedError(`${what}: the client`);
+  };
   const write = createWriter({ ledger, announcer, metrics });
   const sendBy = publisher === undefined ? "dispatcher" : "enqueuer";
   const announce = (jobs: readonly Pick<Announced, "id" | "queue">[]): void =>
     announcer?.announce(jobs.map(({ id, queue }) => ({ id, queue, bundleSize: defaultBundleSize })));
   const prepareHere: Client["prepare"] = async (definition, payload, { schedule, ...given } = {}) => {
+    assertOpen("prepare");
     const { job, isPlain } = draft(definition, payload, given, sendBy, newId);
     // said before sealing, which binds the payload to it
     const row = schedule === undefined ? job : { ...withoutUnique(job), schedule };
     return isPlain ? row : sealJob(definition, row, payloads);
   };
+  const flows = createFlowStarter({ ledger, sendBy, announce, prepare: prepareHere, newId });
+  const timing = createTiming({ ledger, prepare: prepareHere });
+  const publish = createPublish({
+    ledger,
+    publisher,
+    source: options.source ?? "warren",
+    maxEventBytes: options.maxEventBytes ?? defaultEventBytes,
+    log,
+    metrics,
+    newId,
+  });
   return {
-    ...createFlowStarter({ ledger, sendBy, announce, prepare: prepareHere, newId }),
-    ...createTiming({ ledger, prepare: prepareHere }),
+    ...whileOpen(flows, assertOpen),
+    delayed: whileOpen(timing.delayed, assertOpen),
+    schedules: whileOpen(timing.schedules, assertOpen),
     prepare: prepareHere,
     async enqueue(definition, payload, given = {}) {
+      assertOpen("enqueue");
       const { tx } = given;
       const { job, isPlain } = draft(definition, payload, given, tx === undefined ? sendBy : "dispatcher", newId);
       const [result] = await write(definition, [isPlain ? job : await sealJob(definition, job, payloads)], tx);
@@ -135,6 +155,7 @@ export function createClient(options: ClientOptions): Client {
       return result;
     },
     async enqueueMany(definition, items, given = {}) {
+      assertOpen("enqueueMany");
       const { tx } = parseOptions("enqueueMany", enqueueOptions.pick({ tx: true }), given);
       const by = tx === undefined ? sendBy : "dispatcher";
       // jobs of one call belong together: they share the caller's correlation id, or one new one
@@ -144,19 +165,30 @@ export function createClient(options: ClientOptions): Client {
       );
       return write(definition, await sealJobs(definition, drafts, payloads), tx);
     },
-    publish: createPublish({
-      ledger,
-      publisher,
-      source: options.source ?? "warren",
-      maxEventBytes: options.maxEventBytes ?? defaultEventBytes,
-      log,
-      metrics,
-      newId,
-    }),
-    releaseUnique: (definition, key) => ledger.releaseUnique(definition.name, key),
+    async publish(event, data, given) {
+      assertOpen("publish");
+      return await publish(event, data, given);
+    },
+    async releaseUnique(definition, key) {
+      assertOpen("releaseUnique");
+      return await ledger.releaseUnique(definition.name, key);
+    },
     announce,
     async [Symbol.asyncDispose]() {
+      isClosed = true;
       await announcer?.[Symbol.asyncDispose]();
     },
   };
+}
+
+/** The same methods, which reject once they may not be called any more. */
+function whileOpen<Methods extends object>(methods: Methods, assertOpen: (what: string) => void): Methods {
+  const guarded = Object.entries(methods).map(([name, method]: [string, (...given: unknown[]) => unknown]) => [
+    name,
+    async (...given: unknown[]) => {
+      assertOpen(name);
+      return await method(...given);
+    },
+  ]);
+  return Object.fromEntries(guarded) as Methods;
 }

@@ -3,7 +3,7 @@ import { type AmqpSession, eventsTopology, mergeTopologies, type Topology } from
 import type { Ledger } from "@warren/ledger";
 import type { HealthResult, Logger, Metrics, Tracing } from "@warren/observability";
 import { createDeadlines } from "../attempts/deadlines.ts";
-import { JobAbortedError, JobError, JobOptionError } from "../errors.ts";
+import { ClosedError, JobAbortedError, JobError, JobOptionError } from "../errors.ts";
 import { createInboxed } from "./inboxed.ts";
 import { createSubscriptionInstruments } from "./instruments.ts";
 import { createLane, type Lane } from "./lane.ts";
@@ -29,7 +29,7 @@ export interface SubscriberOptions {
 export interface Subscriber extends AsyncDisposable {
   /**
    * Declares its queues, their bindings and the retry ladder, and consumes. The broker may come later.
-   * @throws JobError `WORKER_STATE_INVALID` when started before; TopologyMismatchError.
+   * @throws JobError `WORKER_STATE_INVALID` when started before, `WARREN_CLOSED` after its end; TopologyMismatchError.
    */
   start(): Promise<void>;
   /** Takes no more; what no handler has begun goes back to the broker. */
@@ -99,6 +99,7 @@ export function createSubscriber(options: SubscriberOptions): Subscriber {
 
   return {
     async start() {
+      if (state === "closed") throw new ClosedError("start: the subscriber");
       if (state !== "new") throw new JobError("WORKER_STATE_INVALID", `start: the subscriber is ${state}`);
       state = "running";
       await redeclare();

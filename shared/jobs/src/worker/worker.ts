@@ -1,6 +1,6 @@
 import { jobsTopology } from "@warren/amqp";
 import { openControlChannel } from "../control/control-channel.ts";
-import { JobAbortedError, JobError } from "../errors.ts";
+import { ClosedError, JobAbortedError, JobError } from "../errors.ts";
 import { type RecycleReason, spreadLimits, startRecycler } from "./recycle.ts";
 import { parseConcurrency, type RecycleOptions } from "./worker-options.ts";
 import { assembleWorker, type WorkerOptions } from "./worker-parts.ts";
@@ -13,7 +13,7 @@ export interface Worker extends AsyncDisposable {
   readonly id: string;
   /**
    * Registers, declares its queues and consumes. Needs the ledger; the broker may come later.
-   * @throws JobError `WORKER_STATE_INVALID` when started before; LedgerError; TopologyMismatchError.
+   * @throws JobError `WORKER_STATE_INVALID` when started before, `WARREN_CLOSED` after its end; LedgerError; TopologyMismatchError.
    */
   start(): Promise<void>;
   /**
@@ -25,7 +25,7 @@ export interface Worker extends AsyncDisposable {
   resume(): void;
   /**
    * The most handlers at once from now on; where the worker finds the number itself, it goes on from there. What runs beyond it runs to its
-   * end. @throws JobOptionError when it is out of range.
+   * end. @throws JobOptionError when it is out of range; JobError `WARREN_CLOSED`.
    */
   setConcurrency(concurrency: number): void;
   readonly concurrency: number;
@@ -69,6 +69,7 @@ export function createWorker(options: WorkerOptions): Worker {
   }
 
   function assertStarted(what: string): void {
+    if (state === "closed") throw new ClosedError(`${what}: the worker`);
     if (state !== "running" && state !== "paused")
       throw new JobError("WORKER_STATE_INVALID", `${what}: the worker is ${state}`);
   }
@@ -84,6 +85,7 @@ export function createWorker(options: WorkerOptions): Worker {
       return slots.size;
     },
     async start() {
+      if (state === "closed") throw new ClosedError("start: the worker");
       if (state !== "new") throw new JobError("WORKER_STATE_INVALID", `start: the worker is ${state}`);
       state = "running";
       await Promise.all(jobs.map(async (handler) => handler.open?.({ log, metrics })));
@@ -130,6 +132,7 @@ export function createWorker(options: WorkerOptions): Worker {
       claimer.poke();
     },
     setConcurrency(concurrency) {
+      if (state === "closed") throw new ClosedError("setConcurrency: the worker");
       parts.resize(parseConcurrency(concurrency, jobs));
     },
     async quiet() {

@@ -102,7 +102,10 @@ test("waiting says what became of a job that did not succeed, and gives up in ti
     details: { reason: "JOB_ATTEMPTS_EXHAUSTED", lastError: { message: "no luck" } },
   });
   const later = await bench.client.enqueue(work, {}, { delayMs: 60_000 });
-  await expect(remote.waitFor(later.id, { timeoutMs: 150 })).rejects.toMatchObject({ code: "JOB_WAIT_TIMEOUT" });
+  await expect(remote.waitFor(later.id, { timeoutMs: 150 })).rejects.toMatchObject({
+    code: "JOB_WAIT_TIMEOUT",
+    details: { state: "scheduled" },
+  });
   const why = new Error("changed my mind");
   await expect(remote.waitFor(later.id, { signal: AbortSignal.abort(why) })).rejects.toBe(why);
   await remote.cancel(later.id, { reason: "not needed", by: "anna" });

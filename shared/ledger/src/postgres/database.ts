@@ -1,5 +1,5 @@
 import { type ClientBase, Pool, type PoolClient } from "pg";
-import { asLedgerError, LedgerUnavailableError } from "../errors.ts";
+import { asLedgerError, LedgerClosedError, LedgerUnavailableError } from "../errors.ts";
 import type { LedgerLog } from "../log.ts";
 import { runGathered } from "./gathered.ts";
 import type { RunSql, Statement } from "./sql.ts";
@@ -75,6 +75,7 @@ export function openDatabase(options: DatabaseOptions): Database {
   let closed: Promise<void> | undefined;
 
   async function withClient<T>(doing: string, work: (client: PoolClient) => Promise<T>): Promise<T> {
+    if (closed !== undefined) throw new LedgerClosedError(doing);
     let client: PoolClient;
     try {
       client = await pool.connect();
