@@ -1,9 +1,9 @@
 import { expect, test } from "vitest";
 import { z } from "zod";
-import { createQueueRoom } from "../src/attempts/caps.ts";
 import { defineJob } from "../src/define.ts";
 import { handle } from "../src/handle.ts";
 import { Inbox, type Waiting } from "../src/worker/inbox.ts";
+import { createQueueRoom } from "../src/worker/queue-room.ts";
 import { createTurns } from "../src/worker/turns.ts";
 
 const openInbox = (weights: Record<string, number> = {}): Inbox => new Inbox(createTurns(weights), createQueueRoom([]));

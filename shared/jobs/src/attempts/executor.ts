@@ -1,5 +1,5 @@
 import type { ClaimedJob, Ledger, Settlement } from "@warren/ledger";
-import { type Logger, runWithContext, type Tracing } from "@warren/observability";
+import type { Logger, Tracing } from "@warren/observability";
 import { defaultBackoff } from "../backoff.ts";
 import type { Activity } from "../control/activity.ts";
 import { afterCancel } from "../control/cancelling.ts";
@@ -13,9 +13,11 @@ import { Attempt, type AttemptServices } from "../job.ts";
 import type { Payloads } from "../payloads/seal.ts";
 import type { Slots } from "../worker/slots.ts";
 import { createAttemptData, NotStarted } from "./attempt-data.ts";
-import { type Cap, createCap } from "./caps.ts";
+import { callHandler } from "./call.ts";
 import type { Deadlines } from "./deadlines.ts";
+import { createEntrance } from "./entrance.ts";
 import { createJudge } from "./judge.ts";
+import { createPace, type Pace } from "./pace.ts";
 import { perform } from "./perform.ts";
 import { reportProbe } from "./probe.ts";
 import { report } from "./report.ts";
@@ -50,15 +52,11 @@ export interface Executor {
   run(claimed: ClaimedJob, workerId: string): Promise<void>;
   /** Handlers that were given up and still run. */
   readonly abandonedHandlers: number;
-  /** Moving average of how long handlers run, in milliseconds; 0 before the first has ended. */
-  readonly averageRunMs: number;
+  readonly pace: Omit<Pace, "ran">;
   /** Attempts that have left their slots. */
   readonly endedAttempts: number;
-  /** The same average of one queue's jobs. */
-  averageRunMsOf(queue: string): number;
 }
 
-const averageWeight = 0.1;
 const noDefinition = { backoff: defaultBackoff, maxClaims: undefined };
 
 export function createExecutor(options: ExecutorOptions): Executor {
@@ -67,12 +65,9 @@ export function createExecutor(options: ExecutorOptions): Executor {
   const data = createAttemptData(options.payloads);
   const judge = createJudge({ deadlines, log, random });
   let abandonedHandlers = 0;
-  let averageRunMs = 0;
   let endedAttempts = 0;
-  const averageOfQueue = new Map<string, number>();
-  const caps = new Map<JobHandler | undefined, Cap>();
-  for (const handler of options.jobs)
-    if (handler.concurrency !== undefined) caps.set(handler, createCap(handler.concurrency));
+  const pace = createPace();
+  const entrance = createEntrance(options.jobs, running);
 
   const services: AttemptServices = {
     log,
@@ -129,49 +124,18 @@ export function createExecutor(options: ExecutorOptions): Executor {
     }
   }
 
-  /** A job that this worker cannot run ends, or goes back, without a handler. */
   async function attemptIt(handler: JobHandler | undefined, attempt: Attempt, own: JobInstruments): Promise<Outcome> {
-    let unfit: Outcome | undefined;
-    if (handler === undefined) unfit = unhandled(attempt, handlers.versionsOf(attempt.name));
+    if (handler === undefined) return endedUnrun(attempt, unhandled(attempt, handlers.versionsOf(attempt.name)));
     // opening takes time, and so happens under the attempt's limits
-    else if (!data.isSealed(attempt)) unfit = data.parse(handler, attempt);
-    if (handler !== undefined && unfit === undefined) {
-      const cap = caps.get(handler);
-      return cap === undefined ? work(handler, attempt, own) : workWithin(cap, handler, attempt, own);
-    }
+    const unfit = data.isSealed(attempt) ? undefined : data.parse(handler, attempt);
+    if (unfit !== undefined) return endedUnrun(attempt, unfit);
+    return entrance.enter(handler, attempt, () => work(handler, attempt, own));
+  }
+
+  /** A job that this worker cannot run ends, or goes back, without a handler. */
+  function endedUnrun(attempt: Attempt, outcome: Outcome): Outcome {
     running.add({ attempt, giveUp: () => undefined });
-    return unfit ?? unhandled(attempt, []);
-  }
-
-  /** Waits for its definition's cap and for its handler, then works. */
-  async function workWithin(cap: Cap, handler: JobHandler, attempt: Attempt, own: JobInstruments): Promise<Outcome> {
-    if (!cap.enter()) {
-      const { promise: entered, resolve: enter } = Promise.withResolvers<boolean>();
-      const withdraw = cap.wait(() => enter(true));
-      const givenUp = await waitBefore(attempt, entered);
-      if (givenUp !== undefined) {
-        if (!withdraw()) cap.leave();
-        return givenUp;
-      }
-    }
-    try {
-      const ready = handler.ready?.();
-      const givenUp = ready && (await waitBefore(attempt, ready));
-      return givenUp ?? (await work(handler, attempt, own));
-    } finally {
-      cap.leave();
-    }
-  }
-
-  /** Before its handler: the attempt can be given up like any other, and its limits do not run yet. */
-  async function waitBefore(attempt: Attempt, until: Promise<unknown>): Promise<Outcome | undefined> {
-    const { promise, resolve } = Promise.withResolvers<Outcome | undefined>();
-    running.add({ attempt, giveUp: resolve, waits: true });
-    until.then(
-      () => resolve(undefined),
-      (error: unknown) => resolve({ kind: "threw", error }),
-    );
-    return (await promise) ?? abortedOutcome(attempt);
+    return outcome;
   }
 
   async function work(handler: JobHandler, attempt: Attempt, own: JobInstruments): Promise<Outcome> {
@@ -180,7 +144,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
       handler,
       attempt,
       deadlines,
-      call: () => (data.isSealed(attempt) ? openAndCall(handler, attempt) : callInContext(handler, attempt)),
+      call: () => openAndCall(handler, attempt),
       abandoned(still) {
         abandonedHandlers += still ? 1 : -1;
         log.warn({ jobId: attempt.id, job: attempt.name }, still ? "handler given up" : "given-up handler has ended");
@@ -189,8 +153,7 @@ export function createExecutor(options: ExecutorOptions): Executor {
     running.add(performing);
     const outcome = await performing.outcome;
     const ranMs = performance.now() - startedAt;
-    averageRunMs = averaged(averageRunMs, ranMs);
-    averageOfQueue.set(attempt.queue, averaged(averageOfQueue.get(attempt.queue) ?? 0, ranMs));
+    pace.ran(attempt.queue, ranMs);
     own.ran(ranMs / 1_000);
     if (outcome.kind === "threw" && isHardTimeout(outcome.error)) instruments.hardTimeouts.inc();
     if (outcome.kind === "threw" && outcome.error instanceof NotStarted) return outcome.error.outcome;
@@ -198,27 +161,8 @@ export function createExecutor(options: ExecutorOptions): Executor {
   }
 
   async function openAndCall(handler: JobHandler, attempt: Attempt): Promise<unknown> {
-    await data.open(handler, attempt);
-    return callInContext(handler, attempt);
-  }
-
-  function callInContext(handler: JobHandler, attempt: Attempt): Promise<unknown> {
-    const { correlationId, trace } = attempt.claimed;
-    return runWithContext({ correlationId, traceparent: trace }, async () => {
-      if (tracing === undefined || !tracing.enabled) return handler.run(attempt);
-      const attributes = {
-        "messaging.system": "rabbitmq",
-        "messaging.operation.type": "process",
-        "messaging.destination.name": attempt.queue,
-        "warren.job.name": attempt.name,
-        "warren.job.id": attempt.id,
-        "warren.job.attempt": attempt.attempt,
-      };
-      // linked to its creator, not its child: it may run days later, and several times
-      return tracing.span(`process ${attempt.name}`, { kind: "consumer", links: [trace], attributes }, () =>
-        handler.run(attempt),
-      );
-    });
+    if (data.isSealed(attempt)) await data.open(handler, attempt);
+    return callHandler(handler, attempt, tracing);
   }
 
   return {
@@ -230,24 +174,11 @@ export function createExecutor(options: ExecutorOptions): Executor {
     get abandonedHandlers() {
       return abandonedHandlers;
     },
-    get averageRunMs() {
-      return averageRunMs;
-    },
+    pace,
     get endedAttempts() {
       return endedAttempts;
     },
-    averageRunMsOf: (queue) => averageOfQueue.get(queue) ?? 0,
   };
-}
-
-/** Its signal aborted before its handler was called. */
-function abortedOutcome({ aborted }: Attempt): Outcome | undefined {
-  if (aborted === undefined) return undefined;
-  return aborted.code === "JOB_WORKER_STOPPING" ? { kind: "stopping" } : { kind: "threw", error: aborted };
-}
-
-function averaged(before: number, ranMs: number): number {
-  return before + (ranMs - before) * (before === 0 ? 1 : averageWeight);
 }
 
 function unhandled({ name, version }: Attempt, known: readonly number[]): Outcome {

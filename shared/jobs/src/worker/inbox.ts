@@ -1,6 +1,6 @@
 import type { Delivery } from "@warren/amqp";
 import type { ClaimedJob } from "@warren/ledger";
-import type { QueueRoom } from "../attempts/caps.ts";
+import type { QueueRoom } from "./queue-room.ts";
 import type { Turns } from "./turns.ts";
 
 /** A message and those of its jobs that nobody has asked the ledger for yet. */

@@ -2,7 +2,6 @@ import { randomUUID } from "node:crypto";
 import type { AmqpSession } from "@warren/amqp";
 import type { Ledger } from "@warren/ledger";
 import type { Logger, Metrics, Tracing } from "@warren/observability";
-import { createQueueRoom } from "../attempts/caps.ts";
 import { createDeadlines } from "../attempts/deadlines.ts";
 import { createExecutor } from "../attempts/executor.ts";
 import { Running } from "../attempts/running.ts";
@@ -21,6 +20,7 @@ import { Inbox } from "./inbox.ts";
 import { createIntake } from "./intake.ts";
 import { createLease } from "./lease.ts";
 import { createLoadWatch } from "./load-watch.ts";
+import { createQueueRoom } from "./queue-room.ts";
 import { createSlots } from "./slots.ts";
 import { createTurns } from "./turns.ts";
 import { type AutoscaleOptions, parseWorkerOptions, type RecycleOptions } from "./worker-options.ts";
@@ -190,8 +190,8 @@ export function assembleWorker(options: WorkerOptions, life: Life) {
     foreign: () => instruments.foreignMessages.inc(),
     sentOn: (how) => (how === "split" ? instruments.splitBundles : instruments.sentOn).inc(),
     renewed: () => instruments.resubscribed.inc(),
-    expectedWaitMs: () => Math.max(slots.stuckMs, (executor.averageRunMs * inbox.unasked) / slots.size),
-    averageRunMs: (queue) => executor.averageRunMsOf(queue),
+    expectedWaitMs: () => Math.max(slots.stuckMs, (executor.pace.averageMs * inbox.unasked) / slots.size),
+    averageRunMs: (queue) => executor.pace.averageMsOf(queue),
     freeSlots: (queue) => Math.min(slots.free, room.of(queue)),
   });
 
