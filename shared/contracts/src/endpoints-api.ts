@@ -1,6 +1,7 @@
 import { z } from "zod";
+import { moment } from "./api.ts";
 import { emailAddress } from "./notifications.ts";
-import { outboundEventId, outboundEventPattern, outboundEventType } from "./outbound.ts";
+import { outboundEventPattern, outboundEventType } from "./outbound.ts";
 
 /** Headers that Warren or HTTP itself sets; an endpoint's own may not replace them. */
 export const reservedWebhookHeaders: ReadonlySet<string> = new Set([
@@ -175,23 +176,11 @@ export const endpointTestAnswer = z.object({ deliveryId: z.uuid() });
 
 /** The body of POST /endpoints/{id}/retry. */
 export const endpointRetry = z.strictObject({
-  since: z.iso.datetime().describe("deliveries made at this moment or later"),
+  since: moment.describe("deliveries made at this moment or later"),
   limit: z.int().min(1).max(10_000).default(1_000).describe("how many at most, the newest first"),
 });
 
 export const endpointRetryAnswer = z.object({ retried: z.int() });
-
-/** The body of POST /outbound-events. */
-export const newOutboundEvent = z.strictObject({
-  eventType: outboundEventType,
-  eventId: outboundEventId
-    .optional()
-    .describe("an event published twice under one id is delivered once; default: a new id"),
-  createdAt: z.iso.datetime().optional().describe("when it happened; default: now"),
-  payload: z.unknown().describe("any JSON"),
-});
-
-const moment = z.iso.datetime();
 
 /** An endpoint as the management API shows it; never its secrets. */
 export const endpointView = z
@@ -233,57 +222,3 @@ export const endpointWithSecret = z
   .meta({ id: "EndpointWithSecret" });
 
 export type EndpointView = z.output<typeof endpointView>;
-
-export const deliveryState = z.enum(["pending", "sending", "delivered", "failed"]);
-
-/** One event to one endpoint, as the management API shows it. */
-export const deliveryView = z
-  .object({
-    id: z.uuid(),
-    endpointId: z.uuid(),
-    eventType: outboundEventType,
-    eventId: z.string(),
-    webhookId: z.string().describe("the header webhook-id of every try"),
-    state: deliveryState,
-    reason: z.string().nullable().describe("code of the last failure"),
-    attempts: z.int(),
-    nextAt: moment.nullable().describe("when it is tried again"),
-    createdAt: moment,
-    updatedAt: moment,
-    jobId: z.uuid(),
-  })
-  .meta({ id: "Delivery" });
-
-/** The same with what is sent. */
-export const deliveryDetail = deliveryView
-  .extend({ body: z.string().describe("what every try sends") })
-  .meta({ id: "DeliveryDetail" });
-
-const headerList = z.array(z.tuple([z.string(), z.string()]));
-
-/** One try of a delivery. */
-export const attemptView = z
-  .object({
-    number: z.int(),
-    outcome: z.enum(["sending", "delivered", "failed", "lost"]),
-    reason: z.string().nullable(),
-    detail: z.string().nullable(),
-    startedAt: moment,
-    durationMs: z.int().nullable(),
-    url: z.string(),
-    address: z.string().nullable().describe("the address that was connected to"),
-    requestHeaders: headerList.describe("without the values of the endpoint's own headers"),
-    response: z
-      .object({
-        status: z.int(),
-        headers: headerList,
-        body: z.string().describe("as UTF-8, cut off where `truncated`"),
-        truncated: z.boolean(),
-      })
-      .nullable(),
-    jobId: z.uuid(),
-  })
-  .meta({ id: "DeliveryAttempt" });
-
-export type DeliveryView = z.output<typeof deliveryView>;
-export type AttemptView = z.output<typeof attemptView>;

@@ -11,6 +11,9 @@ export {
   deliveryDetail,
   deliveryState,
   deliveryView,
+  newOutboundEvent,
+} from "./deliveries-api.ts";
+export {
   type EndpointSecrets,
   type EndpointSettings,
   type EndpointView,
@@ -27,7 +30,6 @@ export {
   type NewEndpoint,
   newEndpoint,
   newEndpointSecret,
-  newOutboundEvent,
   reservedWebhookHeaders,
 } from "./endpoints-api.ts";
 export { type ErrorCode, errorCatalogue, WarrenError, type WarrenErrorOptions } from "./errors.ts";
@@ -100,28 +102,29 @@ export {
   webhookEventView,
 } from "./requests-api.ts";
 export {
-  type NewRule,
-  newRule,
   type RerouteAnswer,
-  type Rule,
-  type RuleChange,
-  type RuleCondition,
-  type RuleTarget,
   type RuleTest,
   type RuleTestAnswer,
-  type RuleTransform,
   reroute,
   rerouteAnswer,
-  rule,
-  ruleChange,
-  ruleCondition,
-  ruleName,
-  ruleTarget,
   ruleTest,
   ruleTestAnswer,
+} from "./routing-api.ts";
+export { type RuleCondition, ruleCondition } from "./rule-condition.ts";
+export {
+  type NewRule,
+  newRule,
+  type Rule,
+  type RuleChange,
+  type RuleTarget,
+  type RuleTransform,
+  rule,
+  ruleChange,
+  ruleName,
+  ruleTarget,
   ruleTransform,
   typePattern,
-} from "./routing-api.ts";
+} from "./rules-api.ts";
 export { confirmSnsJob, confirmSnsPayload, confirmSnsResult, isSnsSubscribeUrl } from "./sns.ts";
 export {
   type NewSourceBody,
