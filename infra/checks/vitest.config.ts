@@ -8,6 +8,8 @@ const propertiesSetup = [fileURLToPath(new URL("properties-setup.ts", import.met
 /** `checks` judges the repository itself; `unit` needs nothing, `integration` a broker and a database, `e2e` whole processes. */
 export default defineConfig({
   test: {
+    // bounds for what never happens, as in `waitFor`: a busy machine must not reach them
+    expect: { poll: { timeout: 30_000 } },
     projects: [
       {
         test: {

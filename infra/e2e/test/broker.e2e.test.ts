@@ -34,7 +34,8 @@ test("the broker killed and restarted under load: enqueuing goes on, nothing is 
   const promised = await load.stop();
   await expectExactlyOnce(platform, promised + 1);
   report("broker killed and restarted", { jobs: promised + 1, resumedMs, allDoneMs: performance.now() - backAt });
-  expect(resumedMs).toBeLessThan(10_000);
+  // a busy machine takes longer to start a broker's queues; heartbeats, or no reconnect, would take longer than that
+  expect(resumedMs).toBeLessThan(20_000);
 });
 
 test("a memory alarm blocks publishers: enqueuing goes on, and all is delivered after the alarm", async () => {

@@ -30,7 +30,7 @@ test("SMTP down for a while: the breaker opens, jobs are held without burning at
   await platform.start("dispatcher");
   await platform.start("notifications");
   await accept(ingress.url, 20);
-  await mails(20, 20_000);
+  await mails(20, 60_000);
   await platform.mail.setFault({ kind: "down" });
   await accept(ingress.url, 200);
   await waitFor(
@@ -38,7 +38,6 @@ test("SMTP down for a while: the breaker opens, jobs are held without burning at
       (await platform.ledger.breakers()).some(({ name, state }) => name === "smtp:send" && state.kind !== "closed"),
     {
       what: "the breaker to open",
-      timeoutMs: 20_000,
     },
   );
   await sleep(5_000);
@@ -68,7 +67,7 @@ test("SMTP slow: mails arrive late, none is lost or doubled, and other queues do
   await accept(ingress.url, 60);
   const acceptedMs = performance.now() - at;
   for (let number = 0; number < 50; number++) await platform.client.enqueue(exact, { number, takesMs: 1 });
-  await waitFor(async () => (await platform.effects.count()) === 50, { what: "the other queue", timeoutMs: 5_000 });
+  await waitFor(async () => (await platform.effects.count()) === 50, { what: "the other queue" });
   const otherQueueMs = performance.now() - at;
   await mails(60, 90_000);
   const mailsMs = performance.now() - at;

@@ -113,7 +113,7 @@ describe("an endpoint that fails", () => {
     const others = await Promise.all(Array.from({ length: 20 }, () => bench.deliver(endpoint.id)));
     await waitFor(async () => (await breaker())?.holding === true, { what: "held deliveries" });
     receiver.answer(status(200));
-    const delivered = await Promise.all([first, ...others].map((id) => bench.until(id, "delivered", 15_000)));
+    const delivered = await Promise.all([first, ...others].map((id) => bench.until(id, "delivered")));
 
     const tries = receiver.received.filter(({ headers }) => headers["webhook-id"] === "evt_first");
     expect(tries.length).toBeGreaterThanOrEqual(3);
@@ -140,16 +140,16 @@ describe("an endpoint that fails", () => {
     await bench.serve();
     receiver.answer((request, response) => {
       receiver.answer(status(200));
-      status(429, { "retry-after": "1" })(request, response);
+      status(429, { "retry-after": "4" })(request, response);
     });
     const first = await bench.deliver(endpoint.id);
     const waits = await bench.until(first, "pending");
-    expect(waits.nextAt?.getTime()).toBeGreaterThan(waits.updatedAt.getTime() + 900);
+    expect(waits.nextAt?.getTime()).toBeGreaterThan(waits.updatedAt.getTime() + 3_900);
     const second = await bench.deliver(endpoint.id);
     await bench.until(first, "delivered");
     await bench.until(second, "delivered");
     const [refused, ...later] = receiver.received;
-    expect(Math.min(...later.map(({ atMs }) => atMs)) - (refused?.atMs ?? 0)).toBeGreaterThanOrEqual(900);
+    expect(Math.min(...later.map(({ atMs }) => atMs)) - (refused?.atMs ?? 0)).toBeGreaterThanOrEqual(3_900);
     expect(later).toHaveLength(2);
   });
 

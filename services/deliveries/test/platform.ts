@@ -63,7 +63,7 @@ export async function openBench(options: Pick<TestWarrenOptions, "subscriptions"
     async publish(eventType, fields = {}) {
       return (await client.enqueue(publishWebhook, eventOf(eventType, fields))).id;
     },
-    until: (id, state, timeoutMs = 10_000) =>
+    until: (id, state, timeoutMs = 30_000) =>
       waitFor(
         async () => {
           const [found] = (await deliveries.list({ before: after(id) }, 1)).filter((one) => one.id === id);

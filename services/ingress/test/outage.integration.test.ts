@@ -52,7 +52,8 @@ describe("while the database is away", () => {
     proxy.blackhole();
     const started = performance.now();
     expect((await post(running, "github", githubHeaders("{}", "d-2"), "{}")).status).toBe(503);
-    expect(performance.now() - started).toBeLessThan(3_000);
+    // without the setting it would be ten seconds
+    expect(performance.now() - started).toBeLessThan(9_000);
 
     await proxy.heal();
     // the statement that nobody waited for may have been committed; the repetition is then a duplicate, and never a second job

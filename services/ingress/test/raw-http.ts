@@ -14,13 +14,13 @@ export interface RawOptions {
   readonly answers?: number;
   /** Closes our half after the bytes. */
   readonly halfClose?: boolean;
-  /** Most that is waited. Default 3 s. */
+  /** Most that is waited. Default 30 s. */
   readonly timeoutMs?: number;
 }
 
 /** Says exactly these bytes on a connection of its own. Waits for the answers and, when the last says so, for the end. */
 export async function say(port: number, bytes: string | Buffer, options: RawOptions = {}): Promise<Conversation> {
-  const { answers = 1, halfClose = false, timeoutMs = 3_000 } = options;
+  const { answers = 1, halfClose = false, timeoutMs = 30_000 } = options;
   const socket = connect({ port, host: "127.0.0.1", allowHalfOpen: true });
   let text = "";
   let closed = false;

@@ -28,7 +28,7 @@ async function kept(correlationId: string): Promise<Readonly<Record<string, unkn
       await running.ingress.drain();
       return (await requestsOf(running)).find((request) => request["correlation_id"] === correlationId);
     },
-    { what: "the rejected request", timeoutMs: 5_000 },
+    { what: "the rejected request" },
   );
 }
 

@@ -237,7 +237,7 @@ describe("a replay of many", () => {
     expect(made).toMatchObject({ status: 201, body: { state: "running", filter: { subject: "pi_many" } } });
     const path = `/replays/${String(made.body["id"])}`;
     expect(made.headers["location"]).toBe(`/api/v1${path}`);
-    await expect.poll(async () => (await call("GET", path)).body["state"], { timeout: 10_000 }).toBe("done");
+    await expect.poll(async () => (await call("GET", path)).body["state"]).toBe("done");
     expect((await call("GET", path)).body).toMatchObject({ matched: 5, changed: 5, skipped: 0, skips: {} });
     expect((await jobsOf(running)).length).toBe(jobsBefore + 5);
     expect((await call("GET", "/replays?limit=1")).body.items).toMatchObject([{ id: made.body["id"] }]);
@@ -249,7 +249,7 @@ describe("a replay of many", () => {
     const filter = { source: "github", causes: ["signature_mismatch"] };
     const made = await call("POST", "/replays", { action: "verify", filter, reason: "rotated" });
     const path = `/replays/${String(made.body["id"])}`;
-    await expect.poll(async () => (await call("GET", path)).body["state"], { timeout: 10_000 }).toBe("done");
+    await expect.poll(async () => (await call("GET", path)).body["state"]).toBe("done");
     expect((await call("GET", path)).body).toMatchObject({ matched: 1, changed: 1 });
     expect((await call("GET", `/events/${id}`)).body).toMatchObject({ late: true });
   });

@@ -1,7 +1,7 @@
 import type { Rule } from "@warren/contracts";
 import { defineJob } from "@warren/jobs";
-import { createWorld } from "@warren/testing";
-import { describe, expect, test, vi } from "vitest";
+import { createWorld, waitFor } from "@warren/testing";
+import { describe, expect, test } from "vitest";
 import { z } from "zod";
 import { route } from "../src/routing/route.ts";
 import { jobsOf, post, prepare, startIngress } from "./fixture.ts";
@@ -55,7 +55,7 @@ describe("rules made at run time", () => {
     });
     await create(one, { ...toJob("off"), enabled: false });
     await create(one, { ...toJob("other"), source: "elsewhere" });
-    await vi.waitFor(async () => expect(await known(two)).toBe(4), { timeout: 5_000, interval: 100 });
+    await waitFor(async () => (await known(two)) === 4, { what: "the other process to know the rules" });
 
     const paid = {
       type: "order.paid",

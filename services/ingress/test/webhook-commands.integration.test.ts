@@ -63,9 +63,7 @@ test("warren webhook finds, shows, replays and verifies over the management API"
   const many = ["replays", "create", "-s", "github", "--from", "2026-01-01T00:00:00Z", "--why", "test"] as const;
   expect((await warren(...many, "--dry-run")).stdout).toBe("1 would be taken\n");
   expect((await warren(...many)).stdout).toMatch(/^replay \S+ is made/);
-  await expect
-    .poll(async () => (await warren("replays")).stdout, { timeout: 5_000 })
-    .toContain("done\t1\t0\tunfinished 1");
+  await expect.poll(async () => (await warren("replays")).stdout).toContain("done\t1\t0\tunfinished 1");
   const replay = (await warren("replays")).stdout.trim().split("\n").at(-1)?.split("\t")[0] ?? "";
   expect(await warren("replays", "pause", replay)).toMatchObject({
     exitCode: 1,

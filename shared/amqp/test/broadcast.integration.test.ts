@@ -71,7 +71,7 @@ test("bindings come and go while it listens, and an exchange that is missing is 
   });
   await expect(listener.listening({ signal: AbortSignal.timeout(50) })).rejects.toMatchObject({ name: "TimeoutError" });
   await at.session.declare(controlTopology);
-  await listener.listening({ signal: AbortSignal.timeout(10_000) });
+  await listener.listening({ signal: AbortSignal.timeout(30_000) });
   await say(at.session, "", "warren.activity", "x.b");
   await listener.bind(binding);
   await say(at.session, "", "warren.activity", "y.b");

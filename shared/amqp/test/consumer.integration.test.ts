@@ -17,7 +17,7 @@ import { brokerPort, contents, fill, makeQueue, type Opened, opened, silent } fr
 async function collect(at: Opened, options: Omit<ConsumeOptions, "onMessage"> & Partial<ConsumeOptions>) {
   const deliveries: Delivery[] = [];
   const consumer = await at.session.consume({ onMessage: (delivery) => void deliveries.push(delivery), ...options });
-  await consumer.consuming({ signal: AbortSignal.timeout(10_000) });
+  await consumer.consuming({ signal: AbortSignal.timeout(30_000) });
   const nth = (count: number) => waitFor(() => deliveries.length >= count, { what: `${count} deliveries` });
   return { consumer, deliveries, nth };
 }
@@ -32,7 +32,7 @@ async function reconnected(at: Opened): Promise<void> {
   const before = sinceOf(at.session.state());
   await at.world.management.closeConnections(at.world.vhost);
   await waitFor(() => sinceOf(at.session.state()).every((since, index) => since !== before[index]));
-  await at.session.connected({ signal: AbortSignal.timeout(10_000) });
+  await at.session.connected({ signal: AbortSignal.timeout(30_000) });
 }
 
 const fieldsOf = (delivery: Delivery | undefined) =>
@@ -138,7 +138,7 @@ test("settled while the channel was gone: the redelivery is acked and not run ag
   await consumer.consuming();
   await waitFor(async () => (await at.metrics.value("warren_amqp_stale_redeliveries_total", { queue: "q" })) === 1);
   deliveries[1]?.ack();
-  expect(await consumer.drain(AbortSignal.timeout(5_000))).toBe(true);
+  expect(await consumer.drain(AbortSignal.timeout(30_000))).toBe(true);
   await consumer[Symbol.asyncDispose]();
   expect(names(deliveries)).toEqual(["1", "2"]);
   expect(await contents(at.session, "q")).toEqual([]);
@@ -158,7 +158,7 @@ test("an ack that was sent and never arrived is repeated, and the message is not
   await waitFor(() => at.session.state().consume.kind === "connecting");
   await proxy.heal();
   await waitFor(async () => (await at.metrics.value("warren_amqp_stale_redeliveries_total", { queue: "q" })) === 3);
-  expect(await consumer.drain(AbortSignal.timeout(5_000))).toBe(true);
+  expect(await consumer.drain(AbortSignal.timeout(30_000))).toBe(true);
   await consumer[Symbol.asyncDispose]();
   expect(names(deliveries)).toEqual(["1", "2", "3"]);
   expect(await contents(at.session, "q")).toEqual([]);
@@ -220,7 +220,7 @@ test("a consumer of a missing queue waits for it, and harms neither connection n
   await nth(1);
   deliveries[0]?.ack();
   await makeQueue(at.session, "later");
-  await waiting.consuming({ signal: AbortSignal.timeout(10_000) });
+  await waiting.consuming({ signal: AbortSignal.timeout(30_000) });
   expect(at.session.state()).toEqual(before);
 });
 
@@ -278,7 +278,7 @@ test("a requeue never spins: while consuming it is held for a second", async () 
     },
   });
   await waitFor(() => times.length === 3);
-  expect(await consumer.drain(AbortSignal.timeout(5_000))).toBe(true);
+  expect(await consumer.drain(AbortSignal.timeout(30_000))).toBe(true);
   expect((times[2] ?? 0) - (times[0] ?? 0)).toBeGreaterThan(1_900);
 });
 
@@ -293,7 +293,7 @@ test("quiet takes no more and hands back at once; resume takes again on the same
   deliveries[1]?.requeue();
   await waitFor(async () => (await at.session.depth("q"))?.messages === 1);
   deliveries[0]?.ack();
-  expect(await consumer.drain(AbortSignal.timeout(5_000))).toBe(true);
+  expect(await consumer.drain(AbortSignal.timeout(30_000))).toBe(true);
   await consumer.resume();
   await nth(3);
   expect(deliveries[2]).toMatchObject({ messageId: "2", redelivered: true });
@@ -332,7 +332,7 @@ test("after a reconnect the window is what it was last, and a quiet consumer sta
   await consumer.resume({ prefetch: 2 });
   await nth(7);
   await reconnected(at);
-  await consumer.consuming({ signal: AbortSignal.timeout(10_000) });
+  await consumer.consuming({ signal: AbortSignal.timeout(30_000) });
   await waitFor(async () => (await at.session.depth("q"))?.messages === 2);
   expect(new Set(names(deliveries.slice(5)))).toEqual(new Set(["6", "7"]));
   await consumer[Symbol.asyncDispose]();

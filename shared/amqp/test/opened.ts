@@ -23,7 +23,7 @@ export async function opened(
   const world = await createWorld();
   const metrics = createMetrics({ service: "test", version: "0" });
   const session = await openSession({ urls: [urlOf(world)], name: "test", log: silent, metrics, ...options });
-  await session.connected({ signal: AbortSignal.timeout(10_000) });
+  await session.connected({ signal: AbortSignal.timeout(30_000) });
   return {
     world,
     session,

@@ -85,7 +85,7 @@ test("waiting for idleness ends with the last one to leave, or with the deadline
   expect(await idle.wait(AbortSignal.abort())).toBe(true);
   idle.enter();
   expect(await idle.wait(AbortSignal.abort())).toBe(false);
-  const waiting = idle.wait(AbortSignal.timeout(5_000));
+  const waiting = idle.wait(AbortSignal.timeout(30_000));
   idle.leave();
   expect(await waiting).toBe(true);
 });

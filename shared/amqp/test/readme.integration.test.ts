@@ -34,7 +34,7 @@ test("the example of the README works", async () => {
     });
     // end
     await waitFor(() => received.length === 1);
-    expect(await consumer.drain(AbortSignal.timeout(5_000))).toBe(true);
+    expect(await consumer.drain(AbortSignal.timeout(30_000))).toBe(true);
   }
   const [readme, source] = await Promise.all(
     ["../README.md", "./readme.integration.test.ts"].map((path) => readFile(new URL(path, import.meta.url), "utf8")),

@@ -18,7 +18,7 @@ test("publishing and consuming have a connection each, and each says whose it is
 test("a broker that is down is left out for the next one", async () => {
   await using at = await opened();
   await using session = await openSession({ urls: ["amqp://127.0.0.1:1", at.world.amqpUrl], name: "t", log: silent });
-  await session.connected({ signal: AbortSignal.timeout(10_000) });
+  await session.connected({ signal: AbortSignal.timeout(30_000) });
   expect(session.state()).toMatchObject({ publish: { kind: "connected" }, consume: { kind: "connected" } });
 });
 
@@ -38,7 +38,7 @@ test("a session opens while the broker is away, tells why it is not connected, a
     await metrics.value("warren_amqp_connection_state", { role: "publish", state: kind });
   expect([await state("connecting"), await state("connected")]).toEqual([1, 0]);
   await proxy.heal();
-  await session.connected({ signal: AbortSignal.timeout(10_000) });
+  await session.connected({ signal: AbortSignal.timeout(30_000) });
   expect([await state("connecting"), await state("connected")]).toEqual([0, 1]);
 });
 

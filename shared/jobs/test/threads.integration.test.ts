@@ -148,7 +148,7 @@ test("a worker that is let go waits for the job in its thread, and then ends the
   const { id } = await bench.client.enqueue(work, { n: 1 });
   await waitFor(() => logged("working").length === 1);
   await worker.quiet();
-  expect(await worker.drain(AbortSignal.timeout(10_000))).toBe(true);
+  expect(await worker.drain(AbortSignal.timeout(30_000))).toBe(true);
   await worker[Symbol.asyncDispose]();
   expect((await bench.ledger.findJob(id))?.result).toMatchObject({ fence: 1 });
 });

@@ -83,8 +83,10 @@ test("a waiting job can be put off and brought forward", async () => {
   const at = new Date("2100-01-01T00:00:00Z");
   expect(await ledger.delayed.reschedule(id, { runAt: at })).toEqual({ runAt: at });
   expect((await ledger.findJob(id))?.runAt).toEqual(at);
+  const before = Date.now();
   const { runAt } = await ledger.delayed.reschedule(id, { delayMs: 0 });
-  expect(Math.abs(runAt.getTime() - Date.now())).toBeLessThan(1_000);
+  expect(runAt.getTime()).toBeGreaterThanOrEqual(before);
+  expect(runAt.getTime()).toBeLessThanOrEqual(Date.now());
   expect(await due()).toEqual([id]);
 });
 
@@ -135,9 +137,9 @@ test("a job released and rescheduled at the same moment is either released or mo
 
 test("it is known how long until the next one is due", async () => {
   expect(await ledger.delayed.nextInMs()).toBeUndefined();
+  await enqueueOne(ledger, { delayMs: 2 * hour });
   await enqueueOne(ledger, { delayMs: hour });
-  await enqueueOne(ledger, { delayMs: 10_000 });
   const nextInMs = await ledger.delayed.nextInMs();
-  expect(nextInMs).toBeGreaterThan(8_000);
-  expect(nextInMs).toBeLessThanOrEqual(10_000);
+  expect(nextInMs).toBeGreaterThan(hour - 60_000);
+  expect(nextInMs).toBeLessThanOrEqual(hour);
 });

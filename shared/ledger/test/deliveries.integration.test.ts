@@ -230,15 +230,18 @@ test("the log of a delivery keeps its last ten tries", async () => {
   expect(found?.log.map((entry) => entry.attempt)).toEqual([5, 6, 7, 8, 9, 10, 11, 12, 13, 14]);
 });
 
+const today = () => `warren.deliveries_${new Date().toISOString().slice(0, 10).replaceAll("-", "")}`;
+
 test("today's deliveries lie in today's partition, and days past retention are dropped", async () => {
   const delivery = attempt(1);
+  const before = today();
   await deliveries.begin(delivery);
+  const days = [before, today()];
   const { rows } = await ledger.query(
     `select tableoid::regclass::text as partition from ${ledger.table("deliveries")} where job_id = $1`,
     [delivery.jobId],
   );
-  const today = new Date().toISOString().slice(0, 10).replaceAll("-", "");
-  expect(rows[0]?.partition).toBe(`warren.deliveries_${today}`);
+  expect(days).toContain(rows[0]?.partition);
 
   const old = new Date(Date.now() - 40 * 86_400_000);
   const oldJob = v7({ msecs: old.getTime() });

@@ -1,3 +1,4 @@
+import { waitFor } from "@warren/testing";
 import { afterAll, beforeAll, beforeEach, expect, test } from "vitest";
 import type { NewOutboxEvent } from "../src/index.ts";
 import { type LedgerWorld, openLedgerWorld } from "./support/ledger-world.ts";
@@ -118,9 +119,24 @@ test("a big backlog of one key does not make taking slower for others", async ()
     [],
   );
   await outbox().add([anEvent("small", { orderingKey: "zz" })]);
-  const startedAt = performance.now();
-  const taken = await outbox().takeOrdered({ keys: 10, perKey: 5 });
-  expect(performance.now() - startedAt).toBeLessThan(1_000);
+  await world.ledger.query(`analyze ${world.ledger.table("event_outbox")}`, []);
+  const read = async () => {
+    const { rows } = await world.ledger.query(
+      `select seq_tup_read + idx_tup_fetch as read, n_tup_upd as updated from pg_stat_user_tables where relname = 'event_outbox'`,
+      [],
+    );
+    return { read: Number(rows[0]?.["read"]), updated: Number(rows[0]?.["updated"]) };
+  };
+  const other = await world.openAnother();
+  const before = await read();
+  const taken = await other.events.outbox.takeOrdered({ keys: 10, perKey: 5 });
+  await other[Symbol.asyncDispose]();
+  // a session reports a moment after it is gone
+  const after = await waitFor(async () => {
+    const seen = await read();
+    return seen.updated >= before.updated + 6 ? seen : undefined;
+  });
+  expect(after.read - before.read).toBeLessThan(2_000);
   expect(ids(taken)).toContain("small");
   expect(taken).toHaveLength(6);
 });

@@ -16,7 +16,9 @@ afterAll(async () => {
 });
 
 const dayMs = 86_400_000;
-const daysAgo = (days: number): number => Date.now() - days * dayMs;
+/** One instant for all: a midnight in the middle of a test must not part what it makes from what it expects. */
+const startedAt = Date.now();
+const daysAgo = (days: number): number => startedAt - days * dayMs;
 
 async function partitionOf(id: string): Promise<unknown> {
   const { rows } = await ledger.query(
@@ -52,7 +54,7 @@ async function makePastDay(days: number): Promise<string> {
 
 test("a finished job goes to the partition of the day in its id, and is found there", async () => {
   const id = await finishedNow(0);
-  expect(await partitionOf(id)).toBe(`warren.${historyDay("jobs_history", Date.now(), 0).table}`);
+  expect(await partitionOf(id)).toBe(`warren.${historyDay("jobs_history", startedAt, 0).table}`);
   expect(await ledger.findJob(id)).toMatchObject({ id, state: "cancelled" });
 });
 

@@ -137,7 +137,7 @@ describe("a call", () => {
       waiting.call(() => Promise.reject(down()), { signal }),
     ];
     const outcomes = Promise.allSettled(calls);
-    await vi.waitFor(() => expect(lines.join("")).toContain("will be made again"));
+    await vi.waitFor(() => expect(lines.join("")).toContain("will be made again"), { timeout: 30_000 });
     controller.abort(reason);
     expect(await outcomes).toEqual(calls.map(() => ({ status: "rejected", reason })));
     await expect(running.call(() => never(), { signal })).rejects.toBe(reason);

@@ -31,8 +31,11 @@ test("dispose lets running handlers finish, of jobs and of events, and leaves no
   const told = defineEvent({ type: "told", schema: z.object({}) });
   const begun: string[] = [];
   const ended: string[] = [];
+  const { promise: all, resolve: allBegun } = Promise.withResolvers<void>();
   const work = async (what: string) => {
     begun.push(what);
+    if (begun.length === 2) allBegun();
+    await all;
     await new Promise((resolve) => setTimeout(resolve, 300));
     ended.push(what);
   };

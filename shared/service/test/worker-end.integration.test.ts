@@ -64,11 +64,11 @@ test("warm: after SIGTERM a long job runs to its end; heartbeats to broker and l
   await started(leaving);
   leaving.signal("SIGTERM");
   await leaving.waitForRecord((record) => record["msg"] === "signal received, stopping");
+  const beats = async () => new Map((await ledger.beats()).map((beat) => [beat.pid, Number(beat.beatSeq)]));
+  const before = (await beats()).get(leaving.pid) ?? Number.NaN;
   const other = await startWorker();
   const next = await enqueue(0);
   await waitFor(() => succeeded([next]), { what: "a new job to run in the new worker" });
-  const beats = async () => new Map((await ledger.beats()).map((beat) => [beat.pid, Number(beat.beatSeq)]));
-  const before = (await beats()).get(leaving.pid) ?? Number.NaN;
   expect(await leaving.exited).toMatchObject({ code: 0 });
   const job = await ledger.findJob(id);
   expect([job?.state, job?.result, job?.attempt, job?.stalls]).toEqual(["succeeded", leaving.pid, 1, 0]);
@@ -100,10 +100,9 @@ test("hard: what ignores its signal is handed back as well, and the process ends
   const leaving = await startWorker({ WARREN_SHUTDOWN_TIMEOUT_MS: "300" });
   const id = await enqueue(600_000, false);
   await started(leaving);
-  const before = performance.now();
   leaving.signal("SIGTERM");
+  // the handler would go on for ten minutes
   expect(await leaving.exited).toMatchObject({ code: 0 });
-  expect(performance.now() - before).toBeLessThan(10_000);
   const job = await ledger.findJob(id);
   expect([job?.state, job?.excused]).toEqual(["ready", 1]);
 });

@@ -116,17 +116,27 @@ test("waiting says what became of a job that did not succeed, and gives up in ti
 test("a result is kept only as long as its definition says, completed in a transaction or not", async () => {
   await using bench = await openBench();
   await using remote = control(bench);
-  const brief = defineJob({ name: "brief", payload: z.object({ tx: z.boolean() }), resultTtlMs: 400 });
+  const hour = 3_600_000;
+  const brief = defineJob({ name: "brief", payload: z.object({ tx: z.boolean() }), resultTtlMs: hour });
   await bench.worker([
     handle(brief, async (job) => {
       if (job.payload.tx) await bench.ledger.transaction((tx) => job.complete(tx, "mine"));
       return "ours";
     }),
   ]);
+  const back = (id: string, ms: number) =>
+    bench.ledger.query(
+      `update ${bench.ledger.table("result_expiries")} set expires_at = expires_at - $2 * interval '1 millisecond' where job_id = $1`,
+      [id, ms],
+    );
   for (const tx of [false, true]) {
     const { id } = await bench.client.enqueue(brief, { tx });
     expect(await remote.waitFor(id)).toBe(tx ? "mine" : "ours");
-    await waitFor(async () => (await remote.result(id)).kind === "expired");
+    // as if an hour had passed since; a minute less, and it would still be there
+    await back(id, hour - 60_000);
+    expect((await remote.result(id)).kind).toBe("succeeded");
+    await back(id, 60_000);
+    expect((await remote.result(id)).kind).toBe("expired");
     await expect(remote.waitFor(id)).rejects.toMatchObject({ code: "JOB_RESULT_EXPIRED" });
   }
   expect(() => defineJob({ name: "bad", payload: z.object({}), resultTtlMs: Number.NaN })).toThrow(/resultTtlMs/);

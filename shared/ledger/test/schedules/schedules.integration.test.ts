@@ -67,8 +67,9 @@ test("another rhythm counts from now, the same one keeps its place", async () =>
   const same = await ledger.schedules.upsert(nightly({ job: { ...job, payload: { n: 2 } } }));
   expect(same.schedule.nextAt).toEqual(missed);
   expect(same.schedule.job.payload).toEqual({ n: 2 });
+  const before = Date.now();
   const moved = await ledger.schedules.upsert(nightly({ when: { everyMs: 3_600_000 } }));
-  expect(moved.schedule.nextAt?.getTime()).toBeGreaterThan(Date.now() - 1_000);
+  expect(moved.schedule.nextAt?.getTime()).toBeGreaterThanOrEqual(before);
   expect(moved.schedule.nextAt?.getTime()).toBeLessThanOrEqual(Date.now() + 3_600_000);
   expect(moved.schedule.when).toBe("every 1h");
 });
@@ -124,8 +125,9 @@ test("an occurrence whose job exists is not made again, even if the schedule's r
     before.nextAt,
     new Date((before.nextAt?.getTime() ?? 0) - 1),
   ]);
-  expect((await ledger.schedules.fire({ limit: 1, publish: true })).jobs).toHaveLength(0);
-  expect(await keys()).toHaveLength(1);
+  const { jobs } = await ledger.schedules.fire({ limit: 1, publish: true });
+  // none, or where the minute has turned that minute's
+  expect(await keys()).toHaveLength(1 + jobs.length);
 });
 
 test("a run that fails, stalls or is retried by hand neither stops nor doubles its schedule", async () => {
@@ -140,6 +142,7 @@ test("a run that fails, stalls or is retried by hand neither stops nor doubles i
   for (const outcome of ends) {
     await silence("nightly", 0);
     await ledger.query(`truncate ${["jobs", "jobs_history", "job_keys"].map(ledger.table).join(", ")}`, []);
+    const before = Date.now();
     const { jobs } = await ledger.schedules.fire({ limit: 1, publish: true });
     const id = jobs[0]?.id ?? "";
     await ledger.claim({ workerId, ids: [id] });
@@ -147,7 +150,7 @@ test("a run that fails, stalls or is retried by hand neither stops nor doubles i
     const retried = await ledger.takeDue({ limit: 5 });
     expect(retried.map((due) => due.id)).toEqual(outcome.kind === "retrying" ? [id] : []);
     const { nextAt, fired } = await must("nightly");
-    expect(nextAt?.getTime()).toBeGreaterThan(Date.now() - 1_000);
+    expect(nextAt?.getTime()).toBeGreaterThanOrEqual(before);
     expect(await keys()).toHaveLength(outcome.kind === "retrying" ? 1 : 0);
     expect(fired).toBe(ends.indexOf(outcome) + 1);
   }
@@ -171,9 +174,10 @@ test("what falls into a pause is left out, and the schedule goes on from its end
   // a deploy does not lift a pause
   await ledger.schedules.upsert(nightly({ when: "every minute", misfire: { catchUp: 100 } }));
   expect(await must("nightly")).toMatchObject({ state: "paused" });
+  const before = Date.now();
   const resumed = await ledger.schedules.resume("nightly");
   expect(resumed).toMatchObject({ state: "active", pausedBy: undefined });
-  expect(resumed.nextAt?.getTime()).toBeGreaterThan(Date.now() - 1_000);
+  expect(resumed.nextAt?.getTime()).toBeGreaterThanOrEqual(before);
   expect((await ledger.schedules.fire({ limit: 1, publish: true })).jobs.length).toBeLessThanOrEqual(1);
 });
 

@@ -15,9 +15,11 @@ afterAll(async () => {
 });
 
 const dayMs = 86_400_000;
+/** One instant for all: a midnight in the middle of a test must not part what it makes from what it expects. */
+const startedAt = Date.now();
 
 async function makePastDay(parent: string, days: number): Promise<string> {
-  const { table, from, to } = historyDay(parent, Date.now() - days * dayMs, 0);
+  const { table, from, to } = historyDay(parent, startedAt - days * dayMs, 0);
   await ledger.query(
     `create table ${ledger.table(table)} partition of ${ledger.table(parent)} for values from ('${from}') to ('${to}')`,
     [],
@@ -27,7 +29,7 @@ async function makePastDay(parent: string, days: number): Promise<string> {
 
 async function accept(source: string, key: string, daysAgo = 0): Promise<string> {
   const store = createWebhookStore({ ledger, newId, onJobs: () => undefined });
-  const id = v7({ msecs: Date.now() - daysAgo * dayMs });
+  const id = v7({ msecs: startedAt - daysAgo * dayMs });
   const answer = await store.accept({
     id,
     source,

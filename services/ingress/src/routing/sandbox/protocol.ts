@@ -5,6 +5,7 @@ export interface SandboxTask {
   readonly code: string;
   /** JSON text of the event. */
   readonly input: string | undefined;
+  /** Milliseconds of processor time. */
   readonly timeoutMs: number;
   readonly memoryMb: number;
 }

@@ -15,7 +15,7 @@ export interface SandboxOptions {
 export interface Sandbox extends AsyncDisposable {
   /** Starts the thread, so that the first event does not wait for it. Never rejects. */
   warm(): Promise<void>;
-  /** Never rejects, and answers within `timeoutMs`, the wait for its turn and a grace of half a second. */
+  /** Never rejects, and answers within `timeoutMs`, the wait for its turn and a grace of two seconds. */
   run(task: SandboxTask): Promise<SandboxAnswer>;
 }
 
@@ -25,8 +25,8 @@ interface Waiting {
   readonly answer: (answer: SandboxAnswer) => void;
 }
 
-/** For what the engine does not check its clock in. */
-const graceMs = 500;
+/** For what the engine does not check its clock in, and for a machine that is busy or stood still. */
+const graceMs = 2_000;
 const startMs = 5_000;
 const file = new URL("./thread.ts", import.meta.url);
 
