@@ -68,7 +68,8 @@ export function createOutbox(database: Database, table: TableName): Outbox {
       returning ${columns}`,
   };
   // The head of a key stands for the key: whoever leases it has the key alone, and it is leased or gone for as long as a later row is.
-  // Locks heads, skip locked. Index: event_outbox_ordered, one hop a key, then each key's next rows.
+  // Locks heads, skip locked. Index: event_outbox_ordered, one hop a key, then each key's next rows. A key is compared by >= and <=:
+  // with =, its rows would be as well in the order of the primary key, which may go through the backlogs of all others to find them.
   const takeOrdered: Statement = {
     name: "warren_outbox_take_ordered",
     text: `with recursive keys as (
@@ -81,8 +82,8 @@ export function createOutbox(database: Database, table: TableName): Outbox {
       ),
       heads as materialized (
         select head.position from keys cross join lateral (
-          select o.position, o.send_after from ${outbox} o where o.ordering_key = keys.ordering_key
-          order by o.position limit 1
+          select o.position, o.send_after from ${outbox} o where o.ordering_key >= keys.ordering_key
+          order by o.ordering_key, o.position limit 1
         ) head
         where head.send_after <= clock_timestamp() order by head.position limit $1
       ),
@@ -94,8 +95,8 @@ export function createOutbox(database: Database, table: TableName): Outbox {
       line as materialized (
         select next.position from locked cross join lateral (
           select o.position from ${outbox} o
-          where o.ordering_key = locked.ordering_key and o.position >= locked.position
-          order by o.position limit $2
+          where o.ordering_key >= locked.ordering_key and o.ordering_key <= locked.ordering_key and o.position >= locked.position
+          order by o.ordering_key, o.position limit $2
         ) next
       )
       update ${outbox} set ${lease} where position = any (array(select position from line))
