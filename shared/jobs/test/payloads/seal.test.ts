@@ -40,9 +40,7 @@ async function refusal(open: Promise<unknown>): Promise<PayloadError> {
 const open = (where: Place, { form, value }: Sealed, by: Payloads = payloads) =>
   openText(where, { form: form ?? "plain", value }, by);
 
-test("property: whatever JSON goes in comes out, in every form, as payload and as result", {
-  timeout: 30_000,
-}, async () => {
+test("property: whatever JSON goes in comes out, in every form, as payload and as result", async () => {
   await assert(
     asyncProperty(jsonValue(), constantFrom(...policies), async (given, policy) => {
       const text = JSON.stringify(given);
@@ -75,7 +73,7 @@ test("what is encrypted cannot be read in the row or in the store, and looks dif
   }
 });
 
-test("property: any changed bit of an envelope is refused", { timeout: 30_000 }, async () => {
+test("property: any changed bit of an envelope is refused", async () => {
   const where = place();
   for (const policy of policies.slice(1)) {
     const { form, value } = await sealText(
@@ -103,7 +101,7 @@ test("property: any changed bit of an envelope is refused", { timeout: 30_000 },
   }
 });
 
-test("property: any changed bit of an object in the store is refused", { timeout: 30_000 }, async () => {
+test("property: any changed bit of an object in the store is refused", async () => {
   for (const policy of policies.slice(2)) {
     const where = place();
     const sealed = await sealText(where, JSON.stringify({ note: "something of some length" }), policy, payloads);
@@ -132,9 +130,7 @@ const others = (where: Place, { encrypt }: SealPolicy): readonly Place[] => [
   ...(encrypt ? [{ ...where, name: "mail.sen" }] : []),
 ];
 
-test("property: nothing opens at another job, under another name, or in another column", {
-  timeout: 30_000,
-}, async () => {
+test("property: nothing opens at another job, under another name, or in another column", async () => {
   await assert(
     asyncProperty(
       jsonValue(),

@@ -1,4 +1,4 @@
-import { propertyRuns } from "@warren/testing/properties";
+import { propertyRuns, propertyTimeout } from "@warren/testing/properties";
 import * as fc from "fast-check";
 import { expect, test } from "vitest";
 import { lastFirings, nextFiring, type Rhythm } from "../../src/schedules/next.ts";
@@ -60,7 +60,7 @@ const hourField = fc.oneof(field(0, 23), fc.constantFrom("*", "*", "2", "1-3", "
 const cron = fc.tuple(minuteField, hourField, days).map((parts) => parts.join(" "));
 
 test("property: the next firings are those that a walk over every minute finds, around changes of the clock and months", {
-  timeout: 120_000,
+  timeout: propertyTimeout(120_000),
 }, () => {
   fc.assert(
     fc.property(
