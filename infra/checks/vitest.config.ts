@@ -18,6 +18,7 @@ export default defineConfig({
           exclude: ["**/*.integration.test.ts", "**/*.e2e.test.ts", "**/node_modules/**", "infra/checks/**"],
           // a safety net, not a measure: a property is hundreds of cases
           testTimeout: propertyTimeout(30_000),
+          hookTimeout: propertyTimeout(30_000),
           setupFiles: propertiesSetup,
         },
       },
