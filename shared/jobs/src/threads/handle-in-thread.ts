@@ -1,24 +1,14 @@
-import { AsyncLocalStorage } from "node:async_hooks";
 import { existsSync } from "node:fs";
 import { availableParallelism } from "node:os";
 import { fileURLToPath } from "node:url";
-import { MessageChannel } from "node:worker_threads";
 import { z } from "zod";
 import type { JobDefinition } from "../define.ts";
-import type { EnqueueOptions } from "../enqueue/draft.ts";
 import { JobDataError, JobError, JobOptionError, Snoozed } from "../errors.ts";
 import type { HandlerParts, JobHandler } from "../handle.ts";
 import type { Attempt } from "../job.ts";
 import { count, parseOptions } from "../options.ts";
-import {
-  type FromThread,
-  receiveError,
-  sendError,
-  type ThreadAnswer,
-  type ThreadMethod,
-  type ThreadTask,
-  type ToThread,
-} from "./protocol.ts";
+import { receiveError, type ThreadAnswer, type ThreadTask } from "./protocol.ts";
+import { openLine } from "./thread-line.ts";
 import { createThreadPool, type ThreadPool } from "./thread-pool.ts";
 
 export interface ThreadOptions {
@@ -64,7 +54,7 @@ export function handleInThread(definition: JobDefinition, file: URL, options: Th
     if (pool === undefined) throw new JobError("WORKER_STATE_INVALID", "the handler's worker was not started");
     const kill = new AbortController();
     kills.set(attempt, kill);
-    const line = connect(attempt, definitions);
+    const line = openLine(attempt, definitions);
     try {
       const task: ThreadTask = { kind: "run", ...target, job: factsOf(attempt), port: line.remote };
       const answer = await pool.run(task, { transfer: [line.remote], kill: kill.signal });
@@ -172,96 +162,4 @@ function read(answer: ThreadAnswer, attempt: Attempt): unknown {
     default:
       return answer satisfies never;
   }
-}
-
-type Call = Extract<FromThread, { readonly kind: "call" }>;
-
-function ask(
-  attempt: Attempt,
-  method: ThreadMethod,
-  definition: JobDefinition,
-  given: Call["given"],
-): Promise<unknown> {
-  const [first, second] = given;
-  switch (method) {
-    case "enqueue":
-      // sound: the client parses both like any other
-      return attempt.enqueue(definition, first, second as EnqueueOptions | undefined);
-    case "resultOf":
-      return attempt.flow.resultOf(String(first), definition);
-    case "outcomeOf":
-      return attempt.flow.outcomeOf(String(first), definition);
-    case "parents":
-      return attempt.flow.parents(definition);
-    default:
-      return method satisfies never;
-  }
-}
-
-/** The worker's end of the line to a job in its thread. */
-function connect(attempt: Attempt, definitions: readonly JobDefinition[]) {
-  const { port1: local, port2: remote } = new MessageChannel();
-  // what comes from the thread belongs to the job's context: correlation id and trace
-  const inContext = AsyncLocalStorage.snapshot();
-  const { promise: ended, resolve: end } = Promise.withResolvers<void>();
-  // oxlint-disable-next-line unicorn/require-post-message-target-origin -- a port has no origin
-  const send = (message: ToThread): void => local.postMessage(message);
-
-  async function answer({ call, method, definition, given }: Call): Promise<void> {
-    try {
-      const known = definitions.find(({ name, version }) => name === definition.name && version === definition.version);
-      if (known === undefined) {
-        const what = `${definition.name} version ${definition.version}`;
-        throw new JobOptionError(
-          "JOB_OPTION_INVALID",
-          `a handler in a thread named ${what}: add it to "definitions" of handleInThread`,
-          { details: { path: "definitions" } },
-        );
-      }
-      send({ kind: "answer", call, value: await ask(attempt, method, known, given) });
-    } catch (error) {
-      send({ kind: "failure", call, error: sendError(error) });
-    }
-  }
-
-  function received(message: FromThread): void {
-    switch (message.kind) {
-      case "log":
-        attempt.log[message.level](message.fields, message.message);
-        return;
-      case "call":
-        void answer(message);
-        return;
-      case "progress":
-        attempt.progress(JSON.parse(message.json));
-        return;
-      case "note":
-        attempt.note(message.text);
-        return;
-      case "end":
-        end();
-        return;
-      default:
-        message satisfies never;
-    }
-  }
-
-  function abort(): void {
-    const { aborted } = attempt;
-    if (aborted !== undefined)
-      send({ kind: "abort", code: aborted.code, message: aborted.message, details: aborted.details });
-  }
-
-  local.on("message", (message: FromThread) => inContext(() => received(message)));
-  const { signal } = attempt;
-  signal.addEventListener("abort", abort, { once: true });
-  if (signal.aborted) abort();
-  return {
-    remote,
-    ended,
-    close() {
-      signal.removeEventListener("abort", abort);
-      local.close();
-    },
-  };
 }
