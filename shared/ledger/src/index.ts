@@ -107,14 +107,16 @@ export {
   type AttemptReport,
   type BegunAttempt,
   createWebhookDeliveries,
-  type DeliveryFilter,
   type EndpointFailure,
-  type NewWebhookDelivery,
-  type WebhookAttemptRecord,
-  type WebhookDeliveryRecord,
-  type WebhookDeliveryState,
   type WebhookDeliveryStore,
 } from "./outbound/deliveries.ts";
+export type {
+  DeliveryFilter,
+  NewWebhookDelivery,
+  WebhookAttemptRecord,
+  WebhookDeliveryRecord,
+  WebhookDeliveryState,
+} from "./outbound/delivery-records.ts";
 export {
   createEndpointStore,
   type EndpointContent,
@@ -167,13 +169,13 @@ export { dedupeRetentionDays } from "./webhooks/dedupe.ts";
 export type { EventJob, EventStanding } from "./webhooks/event-states.ts";
 export type { Routed } from "./webhooks/missing.ts";
 export type { EventRecord, EventRun, RequestSummary, StoredRequest } from "./webhooks/records.ts";
+export type { ReplayStep } from "./webhooks/replay-step.ts";
 export {
   createReplaying,
   type NewReplay,
   type ReplayCount,
   type Replaying,
   type ReplayingOptions,
-  type ReplayStep,
 } from "./webhooks/replaying.ts";
 export type { Replay, ReplayAction, ReplayState } from "./webhooks/replays.ts";
 export { type EventState, eventStates, type RequestFilter } from "./webhooks/request-filter.ts";

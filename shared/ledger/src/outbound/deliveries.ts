@@ -1,24 +1,16 @@
 import type { Ledger } from "../ledger.ts";
-import type { Row } from "../postgres/database.ts";
 import type { RunSql } from "../postgres/sql.ts";
-import { uuidBound } from "../uuid-bounds.ts";
 import { deliveryStatements } from "./deliveries-sql.ts";
-
-export type WebhookDeliveryState = "pending" | "sending" | "delivered" | "failed";
-
-/** What a delivery is, before it is tried for the first time. */
-export interface NewWebhookDelivery {
-  readonly id: string;
-  readonly endpointId: string;
-  /** The job that tries it. */
-  readonly jobId: string;
-  readonly eventType: string;
-  readonly eventId: string;
-  /** The header `webhook-id`, the same in every try. */
-  readonly webhookId: string;
-  /** What every try sends. */
-  readonly body: string;
-}
+import {
+  attemptOf,
+  conditionsOf,
+  type DeliveryFilter,
+  deliveryOf,
+  type NewWebhookDelivery,
+  type WebhookAnswer,
+  type WebhookAttemptRecord,
+  type WebhookDeliveryRecord,
+} from "./delivery-records.ts";
 
 /** Leave to send once. The body is that of the first try, whatever the caller would send now. */
 export interface BegunAttempt {
@@ -38,14 +30,7 @@ export interface AttemptReport {
   readonly durationMs: number;
   readonly address: string | undefined;
   readonly requestHeaders: readonly string[] | undefined;
-  readonly response:
-    | {
-        readonly status: number;
-        readonly headers: readonly string[];
-        readonly body: Buffer;
-        readonly truncated: boolean;
-      }
-    | undefined;
+  readonly response: WebhookAnswer | undefined;
   /** When it is tried again; `undefined`: never, unless somebody asks. */
   readonly retryInMs: number | undefined;
 }
@@ -56,48 +41,6 @@ export interface EndpointFailure {
   readonly outages: number;
   readonly failingSince: Date;
   readonly failingMs: number;
-}
-
-export interface WebhookDeliveryRecord extends NewWebhookDelivery {
-  readonly state: WebhookDeliveryState;
-  readonly attempts: number;
-  readonly createdAt: Date;
-  readonly updatedAt: Date;
-  readonly nextAt: Date | undefined;
-  readonly reason: string | undefined;
-}
-
-export interface WebhookAttemptRecord {
-  readonly number: number;
-  readonly jobId: string;
-  readonly startedAt: Date;
-  readonly durationMs: number | undefined;
-  /** `lost`: its worker died before the answer was written down; the endpoint may have had it. */
-  readonly outcome: "sending" | "delivered" | "failed" | "lost";
-  readonly reason: string | undefined;
-  readonly detail: string | undefined;
-  readonly url: string;
-  readonly address: string | undefined;
-  readonly requestHeaders: readonly string[];
-  readonly response:
-    | {
-        readonly status: number;
-        readonly headers: readonly string[];
-        readonly body: Buffer;
-        readonly truncated: boolean;
-      }
-    | undefined;
-}
-
-export interface DeliveryFilter {
-  readonly endpointId?: string | undefined;
-  readonly state?: WebhookDeliveryState | undefined;
-  readonly eventId?: string | undefined;
-  readonly eventType?: string | undefined;
-  /** Made at this instant or later. */
-  readonly since?: Date | undefined;
-  /** Older than the delivery of this id. */
-  readonly before?: string | undefined;
 }
 
 /** Outbound deliveries and their tries. */
@@ -198,65 +141,7 @@ function settlementValues(report: AttemptReport): readonly unknown[] {
   ];
 }
 
-function conditionsOf(filter: DeliveryFilter): {
-  readonly where: readonly string[];
-  readonly values: readonly unknown[];
-} {
-  const given: readonly (readonly [text: string, value: unknown])[] = [
-    ["endpoint_id =", filter.endpointId],
-    ["state =", filter.state],
-    ["event_id =", filter.eventId],
-    ["event_type =", filter.eventType],
-    ["id >=", filter.since === undefined ? undefined : uuidBound(Math.max(0, filter.since.getTime()))],
-    ["id <", filter.before],
-  ];
-  const set = given.filter(([, value]) => value !== undefined);
-  return { where: set.map(([text], index) => `${text} $${index + 1}`), values: set.map(([, value]) => value) };
-}
-
 /** Postgres keeps no U+0000 in text. */
 function storable(text: string): string {
   return text.toWellFormed().replaceAll("\u0000", "\uFFFD");
-}
-
-function deliveryOf(row: Row): WebhookDeliveryRecord {
-  return {
-    id: String(row["id"]),
-    endpointId: String(row["endpoint_id"]),
-    jobId: String(row["job_id"]),
-    eventType: String(row["event_type"]),
-    eventId: String(row["event_id"]),
-    webhookId: String(row["webhook_id"]),
-    body: String(row["body"]),
-    state: row["state"] as WebhookDeliveryState,
-    attempts: Number(row["attempts"]),
-    createdAt: row["created_at"] as Date,
-    updatedAt: row["updated_at"] as Date,
-    nextAt: row["next_at"] instanceof Date ? row["next_at"] : undefined,
-    reason: typeof row["reason"] === "string" ? row["reason"] : undefined,
-  };
-}
-
-function attemptOf(row: Row): WebhookAttemptRecord {
-  return {
-    number: Number(row["number"]),
-    jobId: String(row["job_id"]),
-    startedAt: row["started_at"] as Date,
-    durationMs: typeof row["duration_ms"] === "number" ? row["duration_ms"] : undefined,
-    outcome: row["outcome"] as WebhookAttemptRecord["outcome"],
-    reason: typeof row["reason"] === "string" ? row["reason"] : undefined,
-    detail: typeof row["detail"] === "string" ? row["detail"] : undefined,
-    url: String(row["url"]),
-    address: typeof row["address"] === "string" ? row["address"] : undefined,
-    requestHeaders: Array.isArray(row["request_headers"]) ? row["request_headers"].map(String) : [],
-    response:
-      typeof row["response_status"] === "number"
-        ? {
-            status: row["response_status"],
-            headers: Array.isArray(row["response_headers"]) ? row["response_headers"].map(String) : [],
-            body: Buffer.isBuffer(row["response_body"]) ? row["response_body"] : Buffer.alloc(0),
-            truncated: row["response_truncated"] === true,
-          }
-        : undefined,
-  };
 }

@@ -227,3 +227,8 @@ function replayOf(row: Row): Replay {
     endedBy: typeof endedBy === "string" ? endedBy : undefined,
   };
 }
+
+/** The requests of a filter that an action can take. */
+export function takenBy(action: ReplayAction, filter: RequestFilter): RequestFilter {
+  return { ...filter, statuses: [action === "replay" ? "accepted" : "rejected"] };
+}
