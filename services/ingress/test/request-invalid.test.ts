@@ -14,3 +14,17 @@ test.for<{ when: unknown; path: string; says: string }>([
   const { error } = newRule.safeParse({ name: "x", to: { kind: "event" }, when });
   expect(error && problemsAt("body", error)).toEqual([{ path, message: expect.stringContaining(says) }]);
 });
+
+test("a misspelt field is told the nearest, where one is near", () => {
+  const known = Object.keys(newRule.shape);
+  const said = (body: object) =>
+    problemsAt("body", newRule.safeParse({ name: "x", to: { kind: "event" }, ...body }).error ?? never(), known);
+  expect(said({ typs: [] })).toEqual([
+    { path: "body", message: expect.stringContaining('"typs"; did you mean "types"?') },
+  ]);
+  expect(said({ zzzzzz: 1 })).toEqual([{ path: "body", message: expect.not.stringContaining("did you mean") }]);
+});
+
+function never(): never {
+  throw new Error("the rule was taken");
+}

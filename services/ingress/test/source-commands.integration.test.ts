@@ -51,6 +51,10 @@ test("warren source makes, shows, tests, switches, rotates, revokes and deletes 
     exitCode: 2,
     stderr: expect.stringContaining("body.provider: expected one of"),
   });
+  expect(await warren("source create hub -p githbu")).toMatchObject({
+    exitCode: 2,
+    stderr: expect.stringContaining('body.provider: no such provider; did you mean "github"?'),
+  });
   const wrongKey = await warren("source list", { WARREN_API_KEYS: "somebody-elses-key-of-length" });
   expect([wrongKey.exitCode, wrongKey.stderr]).toEqual([2, expect.stringContaining("API_KEY_INVALID")]);
   const nobody = await warren("source list", { WARREN_API_URL: "http://127.0.0.1:1/api/v1" });

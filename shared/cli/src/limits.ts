@@ -1,3 +1,4 @@
+import { nearest, WarrenError } from "@warren/contracts";
 import { createLimits, type QueueControl } from "@warren/jobs";
 import type { QueueLimits } from "@warren/ledger";
 import type { Environment } from "@warren/service";
@@ -28,14 +29,22 @@ export interface PauseFlags {
   readonly key?: string;
 }
 
-async function within<T>(environment: Environment, work: (limits: QueueControl) => Promise<T>): Promise<T> {
+/** Limits may be set before a queue is used, so a name that nobody uses is noted, and no error. */
+async function within<T>(environment: Environment, queue: string, work: (limits: QueueControl) => Promise<T>) {
   await using ledger = await connectLedger(environment);
-  return await work(createLimits({ ledger }));
+  const limits = createLimits({ ledger });
+  const known = [...(await ledger.queues()), ...(await limits.list()).map((one) => one.queue)];
+  const result = await work(limits);
+  if (known.includes(queue)) return { result };
+  const near = nearest(queue, known);
+  const hint = near === undefined ? "" : `; did you mean ${near}?`;
+  return { result, note: `note: no worker serves ${queue}, and no job is ready in it${hint}` };
 }
 
 /** Shows all queues that are limited or paused. */
 export async function limitsList({ environment, output }: LimitsCommand): Promise<ExitCode> {
-  show(output, await within(environment, (limits) => limits.list()));
+  await using ledger = await connectLedger(environment);
+  show(output, await createLimits({ ledger }).list());
   return exitCodes.ok;
 }
 
@@ -53,10 +62,12 @@ export async function limitsSet(command: LimitsCommand & { queue: string; flags:
     ...given("fairness", yes(flags.fairness)),
     ...given("priority", yes(flags.priority)),
   };
-  const after = await within(environment, (limits) =>
+  if (Object.keys(all).length === 0) throw new WarrenError("JOB_OPTION_INVALID", "limits set: name a limit to change");
+  const { result, note } = await within(environment, queue, (limits) =>
     key === undefined ? limits.set(queue, all as Parameters<QueueControl["set"]>[1]) : limits.setKey(queue, key, own),
   );
-  show(output, [after]);
+  show(output, [result]);
+  if (note !== undefined) say(output, note);
   return exitCodes.ok;
 }
 
@@ -65,9 +76,10 @@ export async function limitsClear({
   output,
   queue,
 }: LimitsCommand & { queue: string }): Promise<ExitCode> {
-  await within(environment, (limits) => limits.clear(queue));
+  const { note } = await within(environment, queue, (limits) => limits.clear(queue));
   if (output.format === "json") printJson(output, { queue, cleared: true });
   else say(output, `${queue}: no limits any more; what is paused stays paused`);
+  if (note !== undefined) say(output, note);
   return exitCodes.ok;
 }
 
@@ -76,7 +88,9 @@ export async function limitsPause(
   command: LimitsCommand & { queue: string; flags: PauseFlags; paused: boolean },
 ): Promise<ExitCode> {
   const { environment, output, queue, flags, paused } = command;
-  await within(environment, (limits) => (paused ? limits.pause(queue, flags) : limits.resume(queue, flags)));
+  const { note } = await within(environment, queue, (limits) =>
+    paused ? limits.pause(queue, flags) : limits.resume(queue, flags),
+  );
   const what = [
     queue,
     flags.job === undefined ? [] : `job ${flags.job}`,
@@ -84,6 +98,7 @@ export async function limitsPause(
   ];
   if (output.format === "json") printJson(output, { queue, ...flags, paused });
   else say(output, `${what.flat().join(", ")}: ${paused ? "paused; what runs, runs on" : "goes on"}`);
+  if (note !== undefined) say(output, note);
   return exitCodes.ok;
 }
 

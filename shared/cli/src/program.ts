@@ -1,3 +1,4 @@
+import { nearest } from "@warren/contracts";
 import type { Environment } from "@warren/service";
 import { Command, CommanderError, Option } from "commander";
 import { addControlCommands } from "./control-commands.ts";
@@ -10,6 +11,7 @@ import { jobShow, migrateStatus, migrateUp } from "./ledger.ts";
 import { type LimitFlags, limitsClear, limitsList, limitsPause, limitsSet, type PauseFlags } from "./limits.ts";
 import type { Output, OutputFormat } from "./output.ts";
 import { payloadsRotate, payloadsSweep } from "./payloads.ts";
+import { addQueueCommands } from "./queues.ts";
 import { addScheduleCommands } from "./schedule-commands.ts";
 import { addSourceCommands } from "./source-commands.ts";
 import { topologyApply, topologyMigrate, topologyPlan } from "./topology.ts";
@@ -31,6 +33,7 @@ export async function runCommand(line: CommandLine): Promise<ExitCode> {
     exitCode = code;
   });
   try {
+    assertKnown(program, line.args);
     await program.parseAsync([...line.args], { from: "user" });
     return exitCode;
   } catch (error) {
@@ -39,6 +42,29 @@ export async function runCommand(line: CommandLine): Promise<ExitCode> {
     const failure = describeFailure(error);
     line.stderr(`${failure.text}\n`);
     return failure.exitCode;
+  }
+}
+
+/**
+ * Commander shows the help of the parent for a misspelt command with `--help` or after `help`, and hands one to a default command as its
+ * argument. All are usage errors.
+ */
+function assertKnown(program: Command, args: readonly string[]): void {
+  let command = program;
+  let isValue = false;
+  for (const arg of args) {
+    const isFlag = arg.startsWith("-");
+    if (!isFlag && !isValue && arg !== "help") {
+      const known = command.commands.find((one) => one.name() === arg);
+      if (known === undefined) {
+        const near = nearest(arg, ["help", ...command.commands.map((one) => one.name())]);
+        const hint = near === undefined ? "" : `\n(Did you mean ${near}?)`;
+        return command.error(`error: unknown command '${arg}'${hint}`);
+      }
+      if (known.commands.length === 0) return;
+      command = known;
+    }
+    isValue = arg === "-o" || arg === "--output";
   }
 }
 
@@ -99,6 +125,7 @@ function describeProgram(line: CommandLine, finish: (code: ExitCode) => void): C
     .description("all that is known of one job; exit code 4 if it is unknown")
     .action(async (id: string) => finish(await jobShow({ environment, output: output(), id })));
 
+  addQueueCommands(program, () => ({ environment, output: output() }), finish);
   describeLimits(program, (run) => run({ environment, output: output() }).then(finish));
 
   const events = program.command("events").description("events that subscriptions gave up on");

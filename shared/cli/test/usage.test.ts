@@ -16,6 +16,11 @@ async function run(environment: Readonly<Record<string, string>>, isTerminal: bo
 
 test.for([
   { what: "an unknown command", args: ["topologie"], says: "unknown command" },
+  { what: "one with --help", args: ["topologie", "--help"], says: "Did you mean topology?" },
+  { what: "an unknown part of a command with --help", args: ["job", "-o", "json", "shwo", "-h"], says: "mean show?" },
+  { what: "help on an unknown command", args: ["help", "limts"], says: "Did you mean limits?" },
+  { what: "help on an unknown part", args: ["job", "help", "shwo"], says: "Did you mean show?" },
+  { what: "an unknown part where there is a default", args: ["migrate", "stauts"], says: "Did you mean status?" },
   { what: "an unknown option", args: ["migrate", "--fast"], says: "unknown option" },
   { what: "a missing argument", args: ["job", "show"], says: "missing required argument" },
   { what: "an id that is none", args: ["job", "show", "nope"], says: "Expected an id such as" },
@@ -40,8 +45,14 @@ test("a broker that is not there is unhealthy, named without its password", asyn
   expect(result.stderr).not.toContain("secret");
 });
 
-test("help is no error", async () => {
-  const result = await run({}, true, "--help");
-  expect(result.exitCode).toBe(0);
+test.for([
+  ["--help"],
+  ["help"],
+  ["topology", "--help"],
+  ["-o", "json", "help", "topology"],
+  ["topology", "help", "plan"],
+])("help is no error: %s", async (args) => {
+  const result = await run({}, true, ...args);
+  expect([result.exitCode, result.stderr]).toEqual([0, ""]);
   expect(result.stdout).toContain("topology");
 });

@@ -93,7 +93,7 @@ export {
   type Watching,
 } from "./leases/observe.ts";
 export type { Beat, Expired } from "./leases/rescue.ts";
-export type { BeatAnswer, CancelRequest, HeldAttempt, NewWorker } from "./leases/workers.ts";
+export type { BeatAnswer, CancelRequest, HeldAttempt, LivingWorker, NewWorker } from "./leases/workers.ts";
 export type { Ledger } from "./ledger.ts";
 export { afterStarts, type Bucket, type Rate, type Starts, wholeTokens } from "./limits/bucket.ts";
 export type { Limits, PriorityChanged, WaitingLine } from "./limits/limits.ts";

@@ -12,7 +12,7 @@ import type { EventLedger } from "./events/events.ts";
 import type { Flows } from "./flows/flows.ts";
 import type { ClaimedJob, EnqueueResult, JobError, JobRecord, NewJob, SendableJob } from "./job.ts";
 import type { Beat, Expired } from "./leases/rescue.ts";
-import type { BeatAnswer, HeldAttempt, NewWorker } from "./leases/workers.ts";
+import type { BeatAnswer, HeldAttempt, LivingWorker, NewWorker } from "./leases/workers.ts";
 import type { Limits } from "./limits/limits.ts";
 import type { Maintained, RetentionPolicy } from "./partitions.ts";
 import type { PayloadRecords } from "./payloads.ts";
@@ -88,6 +88,8 @@ export interface Ledger extends AsyncDisposable {
     attempts: readonly { readonly id: string; readonly attempt: number }[],
   ): Promise<{ readonly handedBack: number }>;
 
+  /** All workers that run or have not been missed yet, the oldest first, with what they do. */
+  livingWorkers(): Promise<readonly LivingWorker[]>;
   /** The beats of all living workers, for `observe`. */
   beats(): Promise<readonly Beat[]>;
   /** Ends the lease of a worker that still shows this beat, and takes its jobs away, each with one stall more. */

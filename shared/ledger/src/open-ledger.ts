@@ -138,6 +138,7 @@ export async function openLedger(options: OpenLedgerOptions): Promise<Ledger> {
         return { handedBack: settled.filter((answer) => answer === "applied").length };
       }),
 
+    livingWorkers: () => repeatable(() => workers.living()),
     beats: () => repeatable(rescue.beats),
     expireWorker: (worker) => undone(() => rescue.expire(worker)),
     takeDue: (take) => undone(() => release.takeDue(take)),

@@ -156,7 +156,9 @@ export function defineRoute<
         if (schema === undefined) return undefined;
         const parsed = schema.safeParse(value);
         if (parsed.success) return parsed.data;
-        problems.push(...problemsAt(where, parsed.error));
+        problems.push(
+          ...problemsAt(where, parsed.error, schema instanceof z.ZodObject ? Object.keys(schema.shape) : []),
+        );
         return undefined;
       };
       const call = {

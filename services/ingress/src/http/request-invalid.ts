@@ -1,4 +1,4 @@
-import { WarrenError } from "@warren/contracts";
+import { nearest, WarrenError } from "@warren/contracts";
 import type { z } from "zod";
 
 /** A place of a call that is not as it must be, such as `body.secrets.0`. */
@@ -13,8 +13,16 @@ export function requestInvalid(problems: readonly RequestProblem[]): WarrenError
   return new WarrenError("API_REQUEST_INVALID", text, { details: { errors: problems } });
 }
 
-export function problemsAt(where: string, error: z.ZodError): readonly RequestProblem[] {
-  return error.issues.flatMap((issue) => problemsOf([where], issue));
+/** `known` are the members of the whole: a misspelt one is told the nearest. */
+export function problemsAt(where: string, error: z.ZodError, known: readonly string[] = []): readonly RequestProblem[] {
+  return error.issues.flatMap((issue) => {
+    const problems = problemsOf([where], issue);
+    const [stranger] = issue.code === "unrecognized_keys" && issue.path.length === 0 ? issue.keys : [];
+    const near = stranger === undefined ? undefined : nearest(stranger, known);
+    return near === undefined
+      ? problems
+      : problems.map(({ path, message }) => ({ path, message: `${message}; did you mean "${near}"?` }));
+  });
 }
 
 type Issue = z.core.$ZodIssue;

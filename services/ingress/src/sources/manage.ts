@@ -14,7 +14,7 @@ import { problemsAt, requestInvalid } from "../http/request-invalid.ts";
 import type { LiveSources } from "./live.ts";
 import { makeSecret } from "./make-secret.ts";
 import { type OpenProvider, openProvider } from "./open.ts";
-import { type ProviderName, providerNames, providers } from "./providers.ts";
+import { type ProviderName, providerExpected, providers } from "./providers.ts";
 import { isProvider, openRecord, secretOwner, secretText, traitsOf } from "./record.ts";
 import { sealOptions, unmaskOptions } from "./sealed-options.ts";
 import { configuredView, recordView } from "./view.ts";
@@ -103,7 +103,7 @@ export function createSourceManager(options: SourceManagerOptions): SourceManage
 
     async create({ name, provider, enabled, secrets, ...traits }) {
       if (!isProvider(provider)) {
-        throw requestInvalid([{ path: "body.provider", message: `expected one of ${providerNames.join(", ")}` }]);
+        throw requestInvalid([{ path: "body.provider", message: providerExpected(provider) }]);
       }
       if (live.configured().has(name)) throw nameTaken(name);
       const opened = checked(provider, traits);

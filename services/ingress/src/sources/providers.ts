@@ -1,3 +1,4 @@
+import { nearest } from "@warren/contracts";
 import { verifyAdyen, verifyAdyenPlatform } from "../verify/adyen.ts";
 import { verifyBitbucket } from "../verify/bitbucket.ts";
 import { calendlyVerifier } from "../verify/calendly.ts";
@@ -117,6 +118,14 @@ export const providers = {
 export type ProviderName = keyof typeof providers;
 
 export const providerNames = Object.keys(providers) as [ProviderName, ...ProviderName[]];
+
+/** What to say of a provider that there is not: the one that was meant, or all of them. Never what was given. */
+export function providerExpected(given: unknown): string {
+  const near = typeof given === "string" ? nearest(given, providerNames) : undefined;
+  return near === undefined
+    ? `expected one of ${providerNames.join(", ")}`
+    : `no such provider; did you mean "${near}"?`;
+}
 
 export function isProviderName(name: string): name is ProviderName {
   return Object.hasOwn(providers, name);

@@ -1,6 +1,6 @@
 import { sourceName, sourceTraits } from "@warren/contracts";
 import { z } from "zod";
-import { type ProviderName, providerNames } from "./providers.ts";
+import { type ProviderName, providerExpected, providerNames } from "./providers.ts";
 
 const moment = z.iso.datetime({ offset: true, error: 'expected a time such as "2026-11-01T00:00:00Z"' });
 
@@ -33,7 +33,7 @@ export type SecretSetting = z.infer<typeof secretSetting>;
 /** One source as configured. */
 export const sourceSettings = z.strictObject({
   provider: z.enum(providerNames satisfies [ProviderName, ...ProviderName[]], {
-    error: `expected one of ${providerNames.join(", ")}`,
+    error: ({ input }) => providerExpected(input),
   }),
   secrets: z.array(secretSetting).default([]),
   ...sourceTraits,

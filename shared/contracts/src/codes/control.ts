@@ -32,7 +32,7 @@ export const controlCodes = {
   },
   JOB_WAIT_TIMEOUT: {
     meaning: "The job had not finished when the time to wait for it was over. It goes on.",
-    fix: "Wait longer, or look at it later with `control.result(id)`.",
+    fix: "Wait longer, or look at it later with `control.result(id)`. If it stays `ready`, see whether a worker takes its queue: `npm run warren -- queue list`.",
   },
   JOB_DEAD: {
     meaning: "The job that was waited for is dead.",

@@ -3,8 +3,8 @@ import type { CodeEntries } from "./entry.ts";
 /** Codes of the webhook ingress. */
 export const webhooksCodes = {
   WEBHOOK_SOURCE_UNKNOWN: {
-    meaning: "No webhook source of that name is configured.",
-    fix: "Compare the URL at the provider with the names in WARREN_SOURCES and WARREN_SOURCE_<NAME>.",
+    meaning: "There is no webhook source of that name, neither in the configuration nor made over the API.",
+    fix: "Compare the name, and the URL at the provider, with what `npm run warren -- source list` shows.",
   },
   WEBHOOK_NOT_AUTHENTIC: {
     meaning: "The request does not prove that it comes from the source's provider.",

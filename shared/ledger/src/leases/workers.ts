@@ -41,7 +41,17 @@ export interface BeatAnswer {
   readonly watches: readonly Watch[];
 }
 
+/** A worker whose lease has not ended. */
+export interface LivingWorker extends NewWorker {
+  readonly startedAt: Date;
+  /** Since its last beat, by the database's clock. */
+  readonly silentMs: number;
+  /** Jobs that run in it now. */
+  readonly running: number;
+}
+
 export interface Workers {
+  living(): Promise<readonly LivingWorker[]>;
   register(worker: NewWorker): Promise<void>;
   beat(workerId: string): Promise<BeatAnswer>;
   resize(workerId: string, concurrency: number): Promise<void>;
@@ -84,9 +94,29 @@ export function createWorkers({ database, table, followUps }: WorkersOptions): W
     name: "warren_running_of",
     text: `select id, attempt, claimed_at from ${table("jobs")} where worker_id = $1 and state = 'running' order by id`,
   };
+  // One row a living worker; reads the small table whole. Index: jobs_running (worker_id), as many entries as jobs run.
+  const living = {
+    name: "warren_living_workers",
+    text: `select id, host, pid, version, queues, concurrency, started_at,
+        extract(epoch from clock_timestamp() - beat_at) * 1000 as silent_ms,
+        (select count(*)::integer from ${table("jobs")} j where j.worker_id = w.id and j.state = 'running') as running
+      from ${table("workers")} w where ended_at is null order by started_at, id`,
+  };
   const handBack = handBackSql(table);
 
   return {
+    living: async () =>
+      (await database.run(living, [])).map((row) => ({
+        id: String(row["id"]),
+        host: String(row["host"]),
+        pid: Number(row["pid"]),
+        version: String(row["version"]),
+        queues: row["queues"] as readonly string[],
+        concurrency: Number(row["concurrency"]),
+        startedAt: row["started_at"] as Date,
+        silentMs: Math.max(0, Number(row["silent_ms"])),
+        running: Number(row["running"]),
+      })),
     register: async ({ id, host, pid, version, queues, concurrency }) => {
       await database.run(register, [id, host, pid, version, queues, concurrency]);
     },
