@@ -1,15 +1,7 @@
 import { existsSync } from "node:fs";
 import type { StartedTestContainer } from "testcontainers";
-
-/** What this package uses of a dockerode container. */
-export interface EngineContainer {
-  kill(): Promise<unknown>;
-  stop(): Promise<unknown>;
-  start(): Promise<unknown>;
-  pause(): Promise<unknown>;
-  unpause(): Promise<unknown>;
-  inspect(): Promise<{ readonly State: { readonly Running: boolean } }>;
-}
+import type { PrivateServer } from "../broker-and-database.ts";
+import { waitFor } from "../wait-for.ts";
 
 /** Whether a Docker engine answers on this machine (or where DOCKER_HOST says). */
 export async function dockerAnswers(): Promise<boolean> {
@@ -37,13 +29,42 @@ export async function imageAvailable(image: string): Promise<boolean> {
   }
 }
 
-/** The engine's own handle of a container, for what testcontainers does not offer: kill, and start again. */
-export async function engineContainer(container: StartedTestContainer): Promise<EngineContainer> {
+/** A container's life as a private server, through the engine: testcontainers can neither kill nor start again. */
+export async function containerLife(
+  container: StartedTestContainer,
+  ready: () => Promise<void>,
+): Promise<Omit<PrivateServer, "version">> {
   const { getContainerRuntimeClient } = await import("testcontainers");
   const client = await getContainerRuntimeClient();
-  return client.container.getById(container.getId());
-}
-
-export async function isRunning(container: EngineContainer): Promise<boolean> {
-  return (await container.inspect()).State.Running;
+  const engine = client.container.getById(container.getId());
+  const isRunning = async (): Promise<boolean> => (await engine.inspect()).State.Running;
+  const start = async (): Promise<void> => {
+    if (!(await isRunning())) await engine.start();
+    await ready();
+  };
+  const stop = async (): Promise<void> => {
+    if (await isRunning()) await engine.stop();
+  };
+  return {
+    async kill() {
+      if (!(await isRunning())) return;
+      await engine.kill();
+      await waitFor(async () => !(await isRunning()), { what: "the killed container to be down" });
+    },
+    stop,
+    start,
+    async restart() {
+      await stop();
+      await start();
+    },
+    async pause() {
+      await engine.pause();
+    },
+    async resume() {
+      await engine.unpause();
+    },
+    async [Symbol.asyncDispose]() {
+      await container.stop();
+    },
+  };
 }

@@ -2,8 +2,7 @@ import type { Database } from "../broker-and-database.ts";
 import { ask } from "../local/ask.ts";
 import { freePort } from "../local/ports.ts";
 import { waitFor } from "../wait-for.ts";
-import { engineContainer, isRunning } from "./engine.ts";
-import { kill } from "./rabbit.ts";
+import { containerLife } from "./engine.ts";
 
 export interface DockerPostgresOptions {
   /** Default: WARREN_POSTGRES_IMAGE, else `postgres:18`. */
@@ -28,35 +27,13 @@ export async function startDockerPostgres(options: DockerPostgresOptions = {}): 
     .withWaitStrategy(Wait.forLogMessage("database system is ready to accept connections"))
     .start();
   const url = `postgres://postgres:warren@${container.getHost()}:${port}/postgres`;
-  const engine = await engineContainer(container);
-  await ready(url);
-  const start = async (): Promise<void> => {
-    if (!(await isRunning(engine))) await engine.start();
-    await ready(url);
-  };
-  const stop = async (): Promise<void> => {
-    if (await isRunning(engine)) await engine.stop();
-  };
+  const answers = (): Promise<void> => ready(url);
+  await answers();
   return {
+    ...(await containerLife(container, answers)),
     url,
     port,
     version: await ask(url, "show server_version"),
-    kill: () => kill(engine),
-    stop,
-    start,
-    restart: async () => {
-      await stop();
-      await start();
-    },
-    pause: async () => {
-      await engine.pause();
-    },
-    resume: async () => {
-      await engine.unpause();
-    },
-    [Symbol.asyncDispose]: async () => {
-      await container.stop();
-    },
   };
 }
 

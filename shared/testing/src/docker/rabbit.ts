@@ -2,7 +2,7 @@ import { type Broker, memoryLimits } from "../broker-and-database.ts";
 import { freePort, LocalServerError } from "../local/ports.ts";
 import { Management } from "../management.ts";
 import { waitFor } from "../wait-for.ts";
-import { type EngineContainer, engineContainer, isRunning } from "./engine.ts";
+import { containerLife } from "./engine.ts";
 
 export interface DockerRabbitOptions {
   /** Default: WARREN_RABBITMQ_IMAGE, else `rabbitmq:4-management`. The management plugin must be enabled in it. */
@@ -25,49 +25,20 @@ export async function startDockerRabbit(options: DockerRabbitOptions = {}): Prom
   const host = container.getHost();
   const managementUrl = `http://warren:warren@${host}:${managementPort}`;
   const management = new Management(managementUrl);
-  const engine = await engineContainer(container);
-  await ready(management);
-  const start = async (): Promise<void> => {
-    if (!(await isRunning(engine))) await engine.start();
-    await ready(management);
-  };
-  const stop = async (): Promise<void> => {
-    if (await isRunning(engine)) await engine.stop();
-  };
+  const answers = (): Promise<void> => ready(management);
+  await answers();
   return {
+    ...(await containerLife(container, answers)),
     amqpUrl: `amqp://warren:warren@${host}:${amqpPort}`,
     managementUrl,
     amqpPort,
     version: await management.version(),
-    kill: () => kill(engine),
-    stop,
-    start,
-    restart: async () => {
-      await stop();
-      await start();
-    },
-    pause: async () => {
-      await engine.pause();
-    },
-    resume: async () => {
-      await engine.unpause();
-    },
     memoryAlarm: async (on) => {
       const limit = on ? memoryLimits.alarm : memoryLimits.normal;
       const { exitCode, output } = await container.exec(["rabbitmqctl", "set_vm_memory_high_watermark", limit]);
       if (exitCode !== 0) throw new LocalServerError("LOCAL_SERVER_FAILED", `rabbitmqctl failed: ${output}`);
     },
-    [Symbol.asyncDispose]: async () => {
-      await container.stop();
-    },
   };
-}
-
-/** Settles when the container is down, not merely told to be. */
-export async function kill(engine: EngineContainer): Promise<void> {
-  if (!(await isRunning(engine))) return;
-  await engine.kill();
-  await waitFor(async () => !(await isRunning(engine)), { what: "the killed container to be down" });
 }
 
 /** A published port accepts before the server behind it does; only the broker itself knows that its listener is up. */

@@ -1,3 +1,5 @@
+import type { ClientOptions } from "@warren/jobs";
+import type { RunnerOptions } from "@warren/jobs/runner";
 import {
   type EventLedger,
   type Ledger,
@@ -12,22 +14,7 @@ import { notFaked, TestingError } from "./errors.ts";
 import { JobStore } from "./job-store.ts";
 
 /** The parts of a ledger that client, runner and subscriber use. */
-type FakedLedger = Pick<
-  Ledger,
-  | "enqueue"
-  | "enqueueIn"
-  | "confirmSent"
-  | "transaction"
-  | "events"
-  | "releaseUnique"
-  | "flows"
-  | "delayed"
-  | "schedules"
-  | "settle"
-  | "settleIn"
-  | "reportBreaker"
-  | "control"
->;
+type FakedLedger = ClientOptions["ledger"] & RunnerOptions["ledger"];
 
 /** A ledger in memory. Nothing of it outlives the test. */
 export interface MemoryLedger {
