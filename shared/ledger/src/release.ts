@@ -1,5 +1,6 @@
 import { gateOfReady, onItsWay } from "./gate.ts";
 import type { SendableJob } from "./job.ts";
+import type { Ledger } from "./ledger.ts";
 import { plainArray } from "./postgres/arrays.ts";
 import type { Database, Row } from "./postgres/database.ts";
 import { byIdOnly, type TableName } from "./postgres/sql.ts";
@@ -13,19 +14,10 @@ export interface SentJob {
   readonly attempt: number;
 }
 
-export interface Release {
-  takeDue(take: { readonly limit: number }): Promise<readonly SendableJob[]>;
-  takeUnsent(take: { readonly limit: number }): Promise<readonly SendableJob[]>;
-  takeLost(take: {
-    readonly queue: string;
-    readonly sentForMs: number;
-    readonly limit: number;
-  }): Promise<readonly SendableJob[]>;
-  confirmSent(sent: readonly SentJob[]): Promise<{ readonly waiting: number }>;
-  readonly queues: () => Promise<readonly string[]>;
-  readonly readyQueues: () => Promise<readonly string[]>;
-  readonly oldestReady: () => Promise<readonly { readonly queue: string; readonly ageMs: number }[]>;
-}
+export type Release = Pick<
+  Ledger,
+  "takeDue" | "takeUnsent" | "takeLost" | "confirmSent" | "queues" | "readyQueues" | "oldestReady"
+>;
 
 export function sendable(row: Row): SendableJob {
   return {

@@ -3,8 +3,7 @@ import type { FinishedState } from "../job.ts";
 import type { Database } from "../postgres/database.ts";
 import type { retrying } from "../postgres/retrying.ts";
 import type { TableName } from "../postgres/sql.ts";
-import { createPolicies, type PauseScope } from "./policies.ts";
-import type { KeyPolicy, PolicyChange, QueueLimits, QueuePolicy } from "./policy.ts";
+import { createPolicies, type Policies } from "./policies.ts";
 import { createTurns, type Round, type WaitingQueue } from "./turns.ts";
 
 export type PriorityChanged =
@@ -29,20 +28,7 @@ export interface WaitingLine {
  * Policies of queues, and the release of their jobs. A queue with a policy is governed: its jobs wait in the ledger until a dispatcher
  * releases them. All limits are global, and a change holds for every job that has not started when it is made.
  */
-export interface Limits {
-  /** All governed queues. */
-  list(): Promise<readonly QueueLimits[]>;
-  /** `undefined`: the queue is direct. */
-  get(queue: string): Promise<QueueLimits | undefined>;
-  change(queue: string, change: PolicyChange<QueuePolicy>): Promise<QueueLimits>;
-  /** The policy as code has it. Declared again unchanged, it leaves alone what was changed since. */
-  declare(queue: string, policy: QueuePolicy): Promise<QueueLimits>;
-  changeKey(queue: string, key: string, change: PolicyChange<KeyPolicy>): Promise<QueueLimits>;
-  /** Removes all limits of the queue and its keys; what is paused stays paused. */
-  clear(queue: string): Promise<void>;
-  /** Nothing of the queue, the job name in it or the key in it starts from now on; what runs, runs on. */
-  pause(queue: string, scope: PauseScope): Promise<void>;
-  resume(queue: string, scope: PauseScope): Promise<void>;
+export interface Limits extends Policies {
   changePriority(id: string, priority: number): Promise<PriorityChanged>;
 
   /** Governed queues, and others in which jobs still wait for their release. Reads one index entry a queue. */

@@ -23,12 +23,17 @@ export interface PauseScope {
 }
 
 export interface Policies {
+  /** All governed queues. */
   list(): Promise<readonly QueueLimits[]>;
+  /** `undefined`: the queue is direct. */
   get(queue: string): Promise<QueueLimits | undefined>;
   change(queue: string, change: PolicyChange<QueuePolicy>): Promise<QueueLimits>;
+  /** The policy as code has it. Declared again unchanged, it leaves alone what was changed since. */
   declare(queue: string, policy: QueuePolicy): Promise<QueueLimits>;
   changeKey(queue: string, key: string, change: PolicyChange<KeyPolicy>): Promise<QueueLimits>;
+  /** Removes all limits of the queue and its keys; what is paused stays paused. */
   clear(queue: string): Promise<void>;
+  /** Nothing of the queue, the job name in it or the key in it starts from now on; what runs, runs on. */
   pause(queue: string, scope: PauseScope): Promise<void>;
   resume(queue: string, scope: PauseScope): Promise<void>;
 }
