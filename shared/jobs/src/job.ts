@@ -1,5 +1,6 @@
 import { type ClaimedJob, type RunSql, scheduledFor } from "@warren/ledger";
 import type { Logger } from "@warren/observability";
+import { Abortable } from "./abortable.ts";
 import type { JobDefinition, PayloadOf } from "./define.ts";
 import type { EnqueueOptions } from "./enqueue/draft.ts";
 import type { Enqueued } from "./enqueue/writer.ts";
@@ -89,8 +90,7 @@ export class Attempt implements Job<unknown, unknown> {
   readonly #services: AttemptServices;
   readonly #timeoutMs: number;
   readonly #startedAt: number;
-  #controller: AbortController | undefined;
-  #aborted: JobAbortedError | undefined;
+  readonly #abortable = new Abortable();
   #log: Logger | undefined;
   #flow: JobFlow | undefined;
 
@@ -143,11 +143,7 @@ export class Attempt implements Job<unknown, unknown> {
   }
 
   get signal(): AbortSignal {
-    if (this.#controller === undefined) {
-      this.#controller = new AbortController();
-      if (this.#aborted !== undefined) this.#controller.abort(this.#aborted);
-    }
-    return this.#controller.signal;
+    return this.#abortable.signal;
   }
 
   get log(): Logger {
@@ -172,14 +168,12 @@ export class Attempt implements Job<unknown, unknown> {
 
   /** Why the signal aborted, if it did. */
   get aborted(): JobAbortedError | undefined {
-    return this.#aborted;
+    return this.#abortable.reason;
   }
 
   /** Aborts the signal; the first reason stays. */
   abort(reason: JobAbortedError): void {
-    if (this.#aborted !== undefined) return;
-    this.#aborted = reason;
-    this.#controller?.abort(reason);
+    this.#abortable.abort(reason);
   }
 
   complete = async (tx: RunSql, result: unknown): Promise<void> => {

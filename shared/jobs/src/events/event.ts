@@ -1,6 +1,7 @@
 import type { RunSql } from "@warren/ledger";
 import type { Logger } from "@warren/observability";
 import type { z } from "zod";
+import { Abortable } from "../abortable.ts";
 import type { JobAbortedError } from "../errors.ts";
 import type { EventDefinition } from "./define.ts";
 import { type Attributes, readTime } from "./wire.ts";
@@ -63,8 +64,7 @@ export class ReceivedEvent implements Event {
   completed = false;
   readonly #services: EventServices;
   readonly #startedAt: number;
-  #controller: AbortController | undefined;
-  #aborted: JobAbortedError | undefined;
+  readonly #abortable = new Abortable();
   #log: Logger | undefined;
 
   constructor(id: string, attributes: Attributes, data: unknown, services: EventServices) {
@@ -108,11 +108,7 @@ export class ReceivedEvent implements Event {
   }
 
   get signal(): AbortSignal {
-    if (this.#controller === undefined) {
-      this.#controller = new AbortController();
-      if (this.#aborted !== undefined) this.#controller.abort(this.#aborted);
-    }
-    return this.#controller.signal;
+    return this.#abortable.signal;
   }
 
   get log(): Logger {
@@ -127,14 +123,12 @@ export class ReceivedEvent implements Event {
 
   /** Why the signal aborted, if it did. */
   get aborted(): JobAbortedError | undefined {
-    return this.#aborted;
+    return this.#abortable.reason;
   }
 
   /** Aborts the signal; the first reason stays. */
   abort(reason: JobAbortedError): void {
-    if (this.#aborted !== undefined) return;
-    this.#aborted = reason;
-    this.#controller?.abort(reason);
+    this.#abortable.abort(reason);
   }
 
   complete = async (tx: RunSql): Promise<void> => {

@@ -4,9 +4,9 @@ import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { newId } from "@warren/ledger";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { PayloadError } from "../../src/payloads/errors.ts";
 import { createFileStore } from "../../src/payloads/file-store.ts";
 import { objectKeyFor } from "../../src/payloads/store.ts";
+import { refusal } from "./refusal.ts";
 
 let directory: string;
 beforeEach(() => {
@@ -15,15 +15,6 @@ beforeEach(() => {
 afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
 const key = () => objectKeyFor({ jobId: newId(), column: "payload" }, "0123456789abcdef");
-
-async function refusal(doing: Promise<unknown>): Promise<PayloadError> {
-  const outcome = await doing.then(
-    () => undefined,
-    (error: unknown) => error,
-  );
-  if (outcome instanceof PayloadError) return outcome;
-  throw outcome instanceof Error ? outcome : new Error("it was done");
-}
 
 test("objects are written, read and deleted; a folder that is missing is made", async () => {
   const store = createFileStore({ directory: join(directory, "a", "b") });

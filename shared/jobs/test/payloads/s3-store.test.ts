@@ -6,6 +6,7 @@ import { PayloadError } from "../../src/payloads/errors.ts";
 import { readListing } from "../../src/payloads/s3-listing.ts";
 import { createS3Store, type S3StoreOptions } from "../../src/payloads/s3-store.ts";
 import { objectKeyFor } from "../../src/payloads/store.ts";
+import { refusal } from "./refusal.ts";
 import { type S3Server, signatureOf, startS3Server } from "./s3-server.ts";
 
 const example = {
@@ -86,15 +87,6 @@ test.for(published)(
 const key = () => objectKeyFor({ jobId: newId(), column: "payload" }, "0123456789abcdef");
 const storeOf = (server: S3Server, options: Partial<S3StoreOptions> = {}) =>
   createS3Store({ bucket: "jobs", endpoint: server.endpoint, ...server.credentials, random: () => 0, ...options });
-
-async function refusal(doing: Promise<unknown>): Promise<PayloadError> {
-  const outcome = await doing.then(
-    () => undefined,
-    (error: unknown) => error,
-  );
-  if (outcome instanceof PayloadError) return outcome;
-  throw outcome instanceof Error ? outcome : new Error("it was done");
-}
 
 test("objects are written, read and deleted, under a prefix and signed with their hash", async () => {
   await using server = await startS3Server("jobs");

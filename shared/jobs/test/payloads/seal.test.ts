@@ -14,6 +14,7 @@ import { createKeyRing } from "../../src/payloads/key-ring.ts";
 import { openPayload, openResult, resealPayload, sealPayload, sealResult } from "../../src/payloads/payload.ts";
 import { openText, type Payloads, type SealPolicy, sealText } from "../../src/payloads/seal.ts";
 import { objectKeyFor, ownerOf } from "../../src/payloads/store.ts";
+import { refusal } from "./refusal.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "warren-seal-"));
 afterAll(() => rmSync(directory, { recursive: true }));
@@ -27,15 +28,6 @@ const policies: readonly SealPolicy[] = [
   { encrypt: false, offloadAboveBytes: 20 },
   { encrypt: true, offloadAboveBytes: 20 },
 ];
-
-async function refusal(open: Promise<unknown>): Promise<PayloadError> {
-  const outcome = await open.then(
-    () => undefined,
-    (error: unknown) => error,
-  );
-  if (outcome instanceof PayloadError) return outcome;
-  throw outcome instanceof Error ? outcome : new Error("it was opened");
-}
 
 const open = (where: Place, { form, value }: Sealed, by: Payloads = payloads) =>
   openText(where, { form: form ?? "plain", value }, by);
