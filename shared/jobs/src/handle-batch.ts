@@ -1,9 +1,9 @@
 import { z } from "zod";
-import type { JobDefinition, ParsedPayloadOf, ResultOf } from "./define.ts";
+import { assertDefined, type JobDefinition, type ParsedPayloadOf, type ResultOf } from "./define.ts";
 import { JobError, JobOptionError } from "./errors.ts";
 import type { JobHandler } from "./handle.ts";
 import type { Attempt, Job } from "./job.ts";
-import { count, parseOptions } from "./options.ts";
+import { assertFunction, count, parseOptions } from "./options.ts";
 
 export interface BatchOptions {
   /** The most jobs in a call, 2 to 10,000; the worker needs as many slots. */
@@ -47,6 +47,8 @@ export function handleBatch<Definition extends JobDefinition>(
     jobs: readonly Job<ParsedPayloadOf<Definition>, ResultOf<Definition>>[],
   ) => Promise<readonly BatchResult<ResultOf<Definition>>[]>,
 ): JobHandler {
+  assertDefined("handleBatch", definition);
+  assertFunction("handleBatch", "run", run);
   const { maxSize, maxWaitMs, durableStart } = parseOptions("handleBatch", batchOptions, options);
   if (maxWaitMs >= definition.timeoutMs) {
     throw new JobOptionError(

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { assertDefined, isDefinition, type JobDefinition, type ParsedPayloadOf, type ResultOf } from "./define.ts";
 import { JobOptionError } from "./errors.ts";
 import type { Attempt, Job } from "./job.ts";
-import { count, parseOptions } from "./options.ts";
+import { assertFunction, count, parseOptions } from "./options.ts";
 
 /**
  * A definition with what does the work, its types hidden, ready for a worker. Make it with `handle`, `handleBatch` or `handleInThread`. A
@@ -67,6 +67,7 @@ export function handle<Definition extends JobDefinition>(
   options: HandleOptions = {},
 ): JobHandler {
   assertDefined("handle", definition);
+  assertFunction("handle", "run", run);
   const { concurrency, durableStart } = parseOptions("handle", handleOptions, options);
   return {
     definition,

@@ -23,6 +23,32 @@ export const jobName = z
     "expected 1 to 100 letters, digits, dots, dashes or underscores, beginning with a letter or digit",
   );
 
+/** What other job systems call our options, in lower case and without underscores. */
+const wordsElsewhere = new Map([
+  ...["retries", "retry", "retrylimit", "maxretries", "maxattempts", "maxtries"].map(
+    (word) => [word, "attempts"] as const,
+  ),
+  ...["jobid", "taskid", "uniqueid"].map((word) => [word, "id"] as const),
+  ...["eta", "runat", "startafter", "scheduledfor", "performat"].map((word) => [word, "at"] as const),
+  ...["countdown", "performin"].map((word) => [word, "delayMs"] as const),
+  ...["jobkey", "singletonkey", "deduplication", "uniqueness"].map((word) => [word, "unique"] as const),
+  ...["timelimit", "expirein"].map((word) => [word, "timeoutMs"] as const),
+  ...["queuename", "routingkey"].map((word) => [word, "queue"] as const),
+  ...["schema", "data", "args", "input"].map((word) => [word, "payload"] as const),
+  ...["name", "topic"].map((word) => [word, "type"] as const),
+]);
+
+/** For callers without types. @throws JobOptionError `JOB_OPTION_INVALID` for what cannot be called. */
+export function assertFunction(what: string, path: string, given: unknown): void {
+  if (typeof given !== "function") throw unexpected(what, path, "expected a function", given);
+}
+
+/** `JOB_OPTION_INVALID`, with the kind of what came in place of what was expected. */
+export function unexpected(what: string, path: string, expected: string, given: unknown): JobOptionError {
+  const got = given === null ? "null" : Array.isArray(given) ? "an array" : typeof given;
+  return new JobOptionError("JOB_OPTION_INVALID", `${what}: "${path}": ${expected}, got ${got}`, { details: { path } });
+}
+
 /**
  * Parses an options object once, at the edge. `schema` must be strict.
  * @throws JobOptionError `JOB_OPTION_UNKNOWN` with the nearest known option, `JOB_OPTION_INVALID` with the path and what was expected.
@@ -36,7 +62,8 @@ export function parseOptions<T extends z.ZodObject>(what: string, schema: T, opt
   if (issue?.code === "unrecognized_keys" && issue.keys[0] !== undefined) {
     const unknown = issue.keys[0];
     const known = issue.path.length === 0 ? Object.keys(schema.shape) : [];
-    const near = nearest(unknown, known);
+    const elsewhere = wordsElsewhere.get(unknown.toLowerCase().replaceAll("_", ""));
+    const near = nearest(unknown, known) ?? known.find((one) => one === elsewhere);
     const path = [...issue.path, unknown].join(".");
     const hint =
       near === undefined ? (known.length === 0 ? "" : `; known: ${known.join(", ")}`) : `; did you mean "${near}"?`;

@@ -6,7 +6,7 @@ import type { JobDefinition, PayloadOf } from "../define.ts";
 import { ClosedError } from "../errors.ts";
 import { createPublish, defaultEventBytes, type Publish } from "../events/publish.ts";
 import { createFlowStarter, type FlowStarter } from "../flows/start.ts";
-import { parseOptions } from "../options.ts";
+import { parseOptions, unexpected } from "../options.ts";
 import { sealJob, sealJobs } from "../payloads/payload.ts";
 import type { Payloads } from "../payloads/seal.ts";
 import { createTiming, type DelayedClient, type ScheduleClient } from "../schedules/client.ts";
@@ -157,6 +157,7 @@ export function createClient(options: ClientOptions): Client {
     async enqueueMany(definition, items, given = {}) {
       assertOpen("enqueueMany");
       const { tx } = parseOptions("enqueueMany", enqueueOptions.pick({ tx: true }), given);
+      assertItems(items);
       const by = tx === undefined ? sendBy : "dispatcher";
       // jobs of one call belong together: they share the caller's correlation id, or one new one
       const correlationId = currentContext()?.correlationId ?? newId();
@@ -191,4 +192,13 @@ function whileOpen<Methods extends object>(methods: Methods, assertOpen: (what: 
     },
   ]);
   return Object.fromEntries(guarded) as Methods;
+}
+
+/** For callers without types: payloads themselves are the usual mistake. */
+function assertItems(given: unknown): void {
+  if (!Array.isArray(given)) throw unexpected("enqueueMany", "items", "expected an array of { payload, … }", given);
+  for (const [index, item] of given.entries()) {
+    if (typeof item !== "object" || item === null || !("payload" in item))
+      throw unexpected("enqueueMany", `items.${index}`, "expected { payload, …options }", item);
+  }
 }

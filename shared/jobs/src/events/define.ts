@@ -1,6 +1,6 @@
 import { eventType } from "@warren/contracts";
 import { z } from "zod";
-import { count, parseOptions } from "../options.ts";
+import { count, parseOptions, unexpected } from "../options.ts";
 import { createUpcast, type Upcast, type Upcasters } from "../upcast.ts";
 
 /** Options of an event definition, as written by its author. */
@@ -62,4 +62,10 @@ function matchesWords(pattern: readonly string[], words: readonly string[]): boo
   if (first === "#") return matchesWords(rest, words) || (words.length > 0 && matchesWords(pattern, words.slice(1)));
   const [word, ...others] = words;
   return word !== undefined && (first === "*" || first === word) && matchesWords(rest, others);
+}
+
+/** For callers without types. @throws JobOptionError `JOB_OPTION_INVALID` for anything but what `defineEvent` made. */
+export function assertEvent(what: string, given: unknown): void {
+  if (typeof given === "object" && given !== null && "type" in given && "schema" in given) return;
+  throw unexpected(what, "event", "expected an event definition, made by defineEvent", given);
 }

@@ -6,7 +6,7 @@ import { z } from "zod";
 import { JobDataError } from "../errors.ts";
 import { assertReadable, misfit } from "../json.ts";
 import { parseOptions } from "../options.ts";
-import type { EventDataOf, EventDefinition } from "./define.ts";
+import { assertEvent, type EventDataOf, type EventDefinition } from "./define.ts";
 import { writeHeaders } from "./wire.ts";
 
 export interface PublishOptions {
@@ -137,6 +137,7 @@ export function createPublish(parts: PublishParts): Publish {
 
   return async (definition, data, given) => {
     const options = given === undefined ? noOptions : parseOptions("publish", publishOptions, given);
+    assertEvent("publish", definition);
     const event = compose(definition, data, options, { source, maxEventBytes, newId });
     const { tx, durable } = options;
     const throughOutbox = tx !== undefined || options.orderingKey !== undefined || publisher === undefined;

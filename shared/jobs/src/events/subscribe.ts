@@ -3,8 +3,8 @@ import { eventPattern } from "@warren/contracts";
 import { z } from "zod";
 import { type BackoffOption, type BackoffRule, parseBackoff } from "../backoff.ts";
 import { JobOptionError } from "../errors.ts";
-import { count, parseOptions, queueName } from "../options.ts";
-import { type EventDefinition, matchesPattern } from "./define.ts";
+import { assertFunction, count, parseOptions, queueName } from "../options.ts";
+import { assertEvent, type EventDefinition, matchesPattern } from "./define.ts";
 import type { Event, EventOf, ReceivedEvent } from "./event.ts";
 
 export interface SubscriptionOptions {
@@ -130,6 +130,7 @@ export function subscribe(
   handler: (event: never) => unknown,
 ): Subscription {
   const parsed = parseOptions("subscribe", subscriptionOptions, options);
+  assertFunction("subscribe", "handler", handler);
   const { service, name, concurrency, prefetch, timeoutMs, schema } = parsed;
   const hardTimeoutMs = parsed.hardTimeoutMs ?? timeoutMs + graceMs;
   if (hardTimeoutMs < timeoutMs) throw invalid("hardTimeoutMs", `expected at least timeoutMs (${timeoutMs})`);
@@ -166,11 +167,14 @@ function byPattern(pattern: string, schema: z.ZodType = z.unknown()): Wanted {
 }
 
 function definitionsOf(what: EventDefinition | readonly EventDefinition[]): readonly EventDefinition[] {
-  return "schema" in what ? [what] : what;
+  return isList(what) ? what : [what];
 }
+
+const isList = (what: unknown): what is readonly EventDefinition[] => Array.isArray(what);
 
 function byDefinition(definitions: readonly EventDefinition[], schema: z.ZodType | undefined): Wanted {
   if (definitions.length === 0) throw invalid("events", "expected at least one event definition");
+  for (const definition of definitions) assertEvent("subscribe", definition);
   if (schema !== undefined) throw invalid("schema", "only with a pattern; a definition has its own");
   const grouped = Map.groupBy(definitions, ({ type }) => type);
   const byType = new Map([...grouped].map(([type, versions]) => [type, shapesOf(versions)]));

@@ -5,7 +5,7 @@ import type { JobDefinition } from "../define.ts";
 import type { Client } from "../enqueue/client.ts";
 import type { EnqueueOptions } from "../enqueue/draft.ts";
 import { JobDataError } from "../errors.ts";
-import { parseOptions } from "../options.ts";
+import { parseOptions, unexpected } from "../options.ts";
 import type { Flow, PlannedNode } from "./plan.ts";
 
 export interface StartFlowOptions {
@@ -56,6 +56,7 @@ const preparedAtOnce = 100;
 export function createFlowStarter({ ledger, sendBy, announce, prepare, newId }: FlowStarterOptions): FlowStarter {
   return {
     async startFlow(flow, given = {}) {
+      assertFlow(flow);
       const { id, tx, ...options } = parseOptions("startFlow", startOptions, given);
       const context = currentContext();
       const correlationId = options.correlationId ?? context?.correlationId ?? newId();
@@ -137,4 +138,10 @@ function templateOf(
     sendBy: "dispatcher",
     ...(key === undefined ? {} : { limitKey: key }),
   };
+}
+
+/** For callers without types. */
+function assertFlow(given: unknown): void {
+  if (typeof given === "object" && given !== null && "nodes" in given && Array.isArray(given.nodes)) return;
+  throw unexpected("startFlow", "flow", "expected a flow, made by defineFlow, chain, group or chord", given);
 }

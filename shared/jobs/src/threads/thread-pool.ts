@@ -5,6 +5,8 @@ import { Piscina } from "piscina";
 import { JobDataError, JobError } from "../errors.ts";
 import type { ThreadAnswer, ThreadTask } from "./protocol.ts";
 
+type RunOptions = NonNullable<Parameters<Piscina["run"]>[1]>;
+
 export interface ThreadPoolOptions {
   readonly target: Pick<ThreadTask, "file" | "exportName">;
   readonly threads: number;
@@ -129,7 +131,9 @@ export function createThreadPool(options: ThreadPoolOptions): ThreadPool {
       own.started += 1;
       own.running += 1;
       try {
-        return await own.pool.run(task, { transferList: [...transfer], signal: kill });
+        // piscina reads this type off @types/node, where newer versions show it another overload of `postMessage`
+        const transferList = [...transfer] as unknown as Required<RunOptions>["transferList"];
+        return await own.pool.run(task, { transferList, signal: kill });
       } catch (error) {
         if (error instanceof Error && error.name === "DataCloneError")
           throw new JobDataError(
