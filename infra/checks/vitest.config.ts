@@ -40,7 +40,7 @@ export default defineConfig({
           name: "e2e",
           include: ["infra/e2e/test/**/*.e2e.test.ts"],
           globalSetup: integrationSetup,
-          testTimeout: 120_000,
+          testTimeout: 300_000,
           hookTimeout: 120_000,
           // each file has servers of its own and mostly waits for leases to end
           maxWorkers: 5,

@@ -3,7 +3,7 @@ import { expect } from "vitest";
 import type { Platform } from "./platform.ts";
 
 /** Waits until every promised number has its effect, then holds the record against the promise: nothing lost, nothing doubled. */
-export async function expectExactlyOnce(platform: Platform, promised: number, timeoutMs = 60_000): Promise<void> {
+export async function expectExactlyOnce(platform: Platform, promised: number, timeoutMs = 180_000): Promise<void> {
   await waitFor(async () => (await platform.effects.count()) >= promised, {
     what: `${promised} effects (states: ${JSON.stringify(await platform.states())})`,
     timeoutMs,

@@ -14,7 +14,7 @@ beforeEach(async () => {
 });
 afterEach(() => platform[Symbol.asyncDispose]());
 
-const effectsPast = (count: number, what: string, timeoutMs = 30_000): Promise<boolean> =>
+const effectsPast = (count: number, what: string, timeoutMs = 120_000): Promise<boolean> =>
   waitFor(async () => (await platform.effects.count()) > count, { what, timeoutMs, intervalMs: 25 });
 
 test("the broker killed and restarted under load: enqueuing goes on, nothing is lost, work resumes within 10 s of its return", async () => {
@@ -46,6 +46,7 @@ test("a memory alarm blocks publishers: enqueuing goes on, and all is delivered 
   await platform.broker.memoryAlarm(true);
   await waitFor(() => platform.session.state().publish.kind === "blocked", {
     what: "the producer to be told that it is blocked",
+    timeoutMs: 120_000,
   });
   await sleep(3_000);
   await platform.broker.memoryAlarm(false);
@@ -100,7 +101,7 @@ test("a message that is not ours is set aside with its reason, and the queue goe
       );
       return rows.length >= 4 ? rows : undefined;
     },
-    { what: "four dead letters" },
+    { what: "four dead letters", timeoutMs: 120_000 },
   );
   expect(letters.every(({ reason }) => reason.length > 0)).toBe(true);
   const management = await connect(platform.broker.amqpUrl);
@@ -108,6 +109,7 @@ test("a message that is not ours is set aside with its reason, and the queue goe
   expect((await probe.checkQueue(jobQueue("e2e"))).messageCount).toBe(0);
   await waitFor(async () => (await probe.checkQueue(deadQueue("e2e"))).messageCount === 0, {
     what: "an empty dead queue",
+    timeoutMs: 120_000,
   });
   await management.close();
   report("message that is not ours", { deadLetters: letters.length });

@@ -34,8 +34,11 @@ test("1,000 webhooks, each sent three times at once to two ingress instances, be
   expect(new Set(statuses.map((status) => Math.floor((status ?? 0) / 100)))).toEqual(new Set([2]));
   expect(await jobs()).toBe(1_000);
   expect(await accepted()).toBe(1_000);
-  await waitFor(() => platform.mail.counts().messages >= 1_000, { what: "1,000 mails", timeoutMs: 60_000 });
-  await waitFor(async () => (await platform.states())["succeeded"] === 1_000, { what: "all jobs settled" });
+  await waitFor(() => platform.mail.counts().messages >= 1_000, { what: "1,000 mails", timeoutMs: 120_000 });
+  await waitFor(async () => (await platform.states())["succeeded"] === 1_000, {
+    what: "all jobs settled",
+    timeoutMs: 120_000,
+  });
   expect(platform.mail.counts()).toMatchObject({ messages: 1_000, uniqueMessageIds: 1_000 });
   report("1,000 webhooks three times", {
     requests: statuses.length,
@@ -75,7 +78,7 @@ test("an ingress killed under load: every request that was answered 2xx is there
   expect(there).toBe(2_000);
   await waitFor(async () => (await platform.states())["succeeded"] === 2_000, {
     what: "2,000 jobs",
-    timeoutMs: 60_000,
+    timeoutMs: 120_000,
   });
   expect(platform.mail.counts()).toMatchObject({ messages: 2_000, uniqueMessageIds: 2_000 });
   report("ingress killed under load", { answered: answered.length, unanswered, jobs: await jobs() });
@@ -86,11 +89,14 @@ test("the dispatcher killed: direct queues go on, and another one takes over wit
   await platform.start("dispatcher");
   await platform.start("worker");
   const load = startLoad(platform, { perSecond: 100, takesMs: 5 });
-  await waitFor(async () => (await platform.effects.count()) > 100, { what: "work under way" });
+  await waitFor(async () => (await platform.effects.count()) > 100, { what: "work under way", timeoutMs: 120_000 });
   await victim.kill();
   const killedAt = performance.now();
   const { id } = await platform.client.enqueue(exact, { number: 2_000_000, takesMs: 1 }, { delayMs: 500 });
-  await waitFor(async () => (await platform.ledger.findJob(id))?.state === "succeeded", { what: "a due job" });
+  await waitFor(async () => (await platform.ledger.findJob(id))?.state === "succeeded", {
+    what: "a due job",
+    timeoutMs: 120_000,
+  });
   const takeoverMs = performance.now() - killedAt - 500;
   const promised = await load.stop();
   await expectExactlyOnce(platform, promised + 1);
@@ -105,7 +111,7 @@ test("Postgres restarted under load: ingress answers 503 and recovers by itself,
   await platform.start("worker");
   await platform.start("notifications");
   const load = startLoad(platform, { perSecond: 50, takesMs: 50 });
-  await waitFor(async () => (await platform.effects.count()) > 50, { what: "work under way" });
+  await waitFor(async () => (await platform.effects.count()) > 50, { what: "work under way", timeoutMs: 120_000 });
   const webhooks = Array.from({ length: 600 }, (_, number) => githubWebhook(number));
   const statuses = new Map<number | undefined, number>();
   let restarting: Promise<number> | undefined;
@@ -130,7 +136,7 @@ test("Postgres restarted under load: ingress answers 503 and recovers by itself,
   const recoveredMs = performance.now() - backAt;
   const promised = await load.stop();
   await expectExactlyOnce(platform, promised);
-  await waitFor(() => platform.mail.counts().uniqueMessageIds >= 600, { what: "600 mails", timeoutMs: 60_000 });
+  await waitFor(() => platform.mail.counts().uniqueMessageIds >= 600, { what: "600 mails", timeoutMs: 120_000 });
   report("Postgres restarted", {
     jobs: promised,
     webhooks: 600,

@@ -30,7 +30,7 @@ test("SMTP down for a while: the breaker opens, jobs are held without burning at
   await platform.start("dispatcher");
   await platform.start("notifications");
   await accept(ingress.url, 20);
-  await mails(20, 60_000);
+  await mails(20, 120_000);
   await platform.mail.setFault({ kind: "down" });
   await accept(ingress.url, 200);
   await waitFor(
@@ -38,14 +38,18 @@ test("SMTP down for a while: the breaker opens, jobs are held without burning at
       (await platform.ledger.breakers()).some(({ name, state }) => name === "smtp:send" && state.kind !== "closed"),
     {
       what: "the breaker to open",
+      timeoutMs: 120_000,
     },
   );
   await sleep(5_000);
   expect(platform.mail.counts().messages).toBe(20);
   await platform.mail.setFault({ kind: "none" });
   const backAt = performance.now();
-  await mails(220, 60_000);
-  await waitFor(async () => (await platform.states())["succeeded"] === 220, { what: "all jobs settled" });
+  await mails(220, 120_000);
+  await waitFor(async () => (await platform.states())["succeeded"] === 220, {
+    what: "all jobs settled",
+    timeoutMs: 120_000,
+  });
   expect(platform.mail.counts()).toMatchObject({ messages: 220, uniqueMessageIds: 220 });
   const { rows } = await platform.effects.pool.query<{ spent: number; jobs: string }>(
     "select attempt - excused as spent, count(*) as jobs from warren.jobs_history group by 1 order by 1",
@@ -67,14 +71,14 @@ test("SMTP slow: mails arrive late, none is lost or doubled, and other queues do
   await accept(ingress.url, 60);
   const acceptedMs = performance.now() - at;
   for (let number = 0; number < 50; number++) await platform.client.enqueue(exact, { number, takesMs: 1 });
-  await waitFor(async () => (await platform.effects.count()) === 50, { what: "the other queue" });
+  await waitFor(async () => (await platform.effects.count()) === 50, { what: "the other queue", timeoutMs: 120_000 });
   const otherQueueMs = performance.now() - at;
-  await mails(60, 90_000);
+  await mails(60, 120_000);
   const mailsMs = performance.now() - at;
   await platform.mail.setFault({ kind: "none" });
   await waitFor(async () => (await platform.states())["succeeded"] === 110, {
     what: "all jobs settled",
-    timeoutMs: 30_000,
+    timeoutMs: 120_000,
   });
   expect(platform.mail.counts()).toMatchObject({ messages: 60, uniqueMessageIds: 60 });
   report("SMTP slow", { mails: 60, acceptedMs, otherQueueMs, mailsMs });

@@ -13,13 +13,13 @@ beforeEach(async () => {
 afterEach(() => platform[Symbol.asyncDispose]());
 
 const running = (): Promise<boolean> =>
-  waitFor(async () => ((await platform.states())["running"] ?? 0) > 0, { what: "a running job" });
+  waitFor(async () => ((await platform.states())["running"] ?? 0) > 0, { what: "a running job", timeoutMs: 120_000 });
 
 test("SIGTERM under load: the worker finishes what it runs, hands back the rest, and no attempt is lost", async () => {
   await platform.start("dispatcher");
   const leaving = await platform.start("worker");
   const load = startLoad(platform, { perSecond: 100, takesMs: 100 });
-  await waitFor(async () => (await platform.effects.count()) > 50, { what: "work under way" });
+  await waitFor(async () => (await platform.effects.count()) > 50, { what: "work under way", timeoutMs: 120_000 });
   await platform.start("worker");
   const at = performance.now();
   const exit = await leaving.terminate();
@@ -55,6 +55,7 @@ test("a worker suspended past its lease comes back fenced: its completion is ref
   await platform.client.enqueue(exact, { number: 99, takesMs: 1 });
   await waitFor(async () => (await platform.effects.count()) === 6, {
     what: "the fenced worker or the other to go on",
+    timeoutMs: 120_000,
   });
   report("worker suspended past its lease", { recoveryMs });
   // the promise is 20 s; a busy machine takes longer, and a second lease would take 30

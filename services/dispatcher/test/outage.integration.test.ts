@@ -20,7 +20,7 @@ test("a dispatcher that loses Postgres waits, recovers by itself, and takes no l
   url.port = String(proxy.port);
   const ledger = stack.use(await openLedger({ connectionString: url.href, log: bench.log, connectTimeoutMs: 500 }));
   await bench.worker([handle(note, () => undefined)]);
-  const dispatcher = await bench.dispatcher({ ledger, leaseRule: { leaseMs: 1_000, maxGapMs: 5_000 } });
+  const dispatcher = await bench.dispatcher({ ledger, leaseRule: { leaseMs: 3_000, maxGapMs: 2_800 } });
   stack.use(dispatcher);
   const first = await bench.quietClient.enqueue(note, { text: "before" });
   await bench.until(first.id, "succeeded");

@@ -72,7 +72,9 @@ test("the connections of one address are bounded, and free again when they end",
     },
   );
   expect(await metric("warren_http_connections_refused_total")).toBeGreaterThanOrEqual(50);
-  expect(service.logs().filter((line) => line.includes("too many connections"))).toHaveLength(1);
+  // a line every ten seconds
+  const told = service.logs().filter((line) => line.includes("too many connections"));
+  expect([told.length > 0, told.length < 10]).toEqual([true, true]);
 });
 
 test("a body in chunks of one byte each takes the memory of its bytes", async () => {

@@ -164,8 +164,8 @@ describe("a mail whose answer never came", () => {
   });
 
   test("because the time was up is unknown, not failed", async () => {
-    await using platform = await startPlatform({ WARREN_SMTP_TIMEOUT_MS: "300", WARREN_MAIL_UNKNOWN: "hold" });
-    await platform.sink.setFault({ kind: "slow", delayMs: 1_500, times: 1 });
+    await using platform = await startPlatform({ WARREN_SMTP_TIMEOUT_MS: "2500", WARREN_MAIL_UNKNOWN: "hold" });
+    await platform.sink.setFault({ kind: "slow", delayMs: 6_000, times: 1 });
     const [job] = await platform.finished(await platform.send(1));
     expect(job).toMatchObject({ state: "dead", reason: "DELIVERY_HELD" });
     expect(await platform.deliveries.ofJob(job?.id ?? "")).toMatchObject([

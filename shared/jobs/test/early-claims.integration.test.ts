@@ -1,6 +1,6 @@
 import { openSession } from "@warren/amqp";
 import { type Ledger, LedgerUnavailableError, migrate, openLedger } from "@warren/ledger";
-import { type Database, startPrivateDatabase, waitFor } from "@warren/testing";
+import { type Database, startPrivateDatabase, stopWalWriter, waitFor } from "@warren/testing";
 import { afterAll, beforeAll, expect, test } from "vitest";
 import { z } from "zod";
 import { defineJob } from "../src/define.ts";
@@ -14,7 +14,8 @@ let ledger: Ledger;
 beforeAll(async () => {
   bench = await openBench();
   // Postgres itself writes early claims within 600 ms; here only a commit that waits for the disk does
-  postgres = await startPrivateDatabase({ wal_writer_delay: "10s" });
+  postgres = await startPrivateDatabase({ autovacuum: "off" });
+  await stopWalWriter(postgres);
   const log = bench.log.logger;
   await migrate({ connectionString: postgres.url, log });
   ledger = await openLedger({ connectionString: postgres.url, log });
@@ -67,6 +68,7 @@ function cuttable(): { readonly ledger: Ledger; cut: boolean } {
 async function crash(id: string): Promise<void> {
   await postgres.kill();
   await postgres.start();
+  await stopWalWriter(postgres);
   await answers();
   expect(await ledger.findJob(id)).toMatchObject({ state: "ready", attempt: 0 });
 }

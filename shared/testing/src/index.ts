@@ -18,4 +18,5 @@ export {
 } from "./substrate.ts";
 export { startTcpProxy, type TcpProxy, type TcpProxyOptions } from "./tcp-proxy.ts";
 export { type WaitForOptions, waitFor } from "./wait-for.ts";
+export { stopWalWriter } from "./wal-writer.ts";
 export { createWorld, type World, type WorldOptions } from "./world.ts";

@@ -1,13 +1,15 @@
 import { type Ledger, migrate, newId, openLedger } from "@warren/ledger";
-import { type Database, startPrivateDatabase, waitFor } from "@warren/testing";
+import { type Database, startPrivateDatabase, stopWalWriter, waitFor } from "@warren/testing";
 import { afterAll, beforeAll, expect, test } from "vitest";
+import { settle } from "../support/governed.ts";
 import { createTestLog, enqueueOne } from "../support/ledger-world.ts";
 
 let postgres: Database;
 let ledger: Ledger;
 beforeAll(async () => {
   // Postgres itself writes early claims within 600 ms; here only a commit that waits for the disk does
-  postgres = await startPrivateDatabase({ wal_writer_delay: "10s" });
+  postgres = await startPrivateDatabase({ autovacuum: "off" });
+  await stopWalWriter(postgres);
   const { log } = createTestLog();
   await migrate({ connectionString: postgres.url, log });
   ledger = await openLedger({ connectionString: postgres.url, log });
@@ -23,6 +25,7 @@ const answers = (): Promise<true> => waitFor(() => ledger.ping().then(() => true
 async function crash(): Promise<void> {
   await postgres.kill();
   await postgres.start();
+  await stopWalWriter(postgres);
   await answers();
 }
 
@@ -86,6 +89,23 @@ test("a claim that did not ask to be early is on disk with its answer, also one 
   expect(third?.durable).toBe(true);
   await crash();
   for (const id of [alone, shared, early]) expect(await now(id)).toEqual(["running", 1, workerId]);
+});
+
+test("a claim that a rate counts is on disk with its answer though it may be early: no crash forgets a start", async () => {
+  const { limits } = ledger;
+  const queue = "rated";
+  const workerId = newId();
+  await ledger.registerWorker({ id: workerId, host: "test", pid: 1, version: "0", queues: [queue], concurrency: 10 });
+  await limits.change(queue, { rate: { limit: 1, perMs: 3_600_000, burst: 1 } });
+  await settle(ledger);
+  const [first, second] = [await enqueueOne(ledger, { queue }), await enqueueOne(ledger, { queue })];
+  const released = async () => (await limits.release({ queue, limit: 10 })).jobs.map(({ id }) => id);
+  expect(await released()).toEqual([first]);
+  expect(await ledger.claim({ workerId, ids: [first], early: true })).toMatchObject([{ id: first, durable: true }]);
+  await crash();
+  expect(await now(first)).toEqual(["running", 1, workerId]);
+  expect(await released()).toEqual([]);
+  expect(await now(second)).toEqual(["ready", 0, undefined]);
 });
 
 test("a lease that is over confirms no claim", async () => {
