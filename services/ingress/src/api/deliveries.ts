@@ -11,7 +11,7 @@ import {
 } from "@warren/contracts";
 import { publishWebhook } from "@warren/jobs";
 import { z } from "zod";
-import { readCursor, writeCursor } from "./cursor.ts";
+import { pageFrom, readCursor } from "./cursor.ts";
 import type { OutboundRoutesOptions } from "./endpoints.ts";
 import { attemptOf, deliveryOf } from "./outbound-views.ts";
 import { type ApiRoute, answer, defineRoute, json } from "./route.ts";
@@ -62,9 +62,7 @@ export function deliveryRoutes({ deliveries, outbound, newId }: OutboundRoutesOp
         const from = since === undefined ? undefined : new Date(since);
         const before = readCursor(z.uuid(), cursor);
         const found = await deliveries.list({ ...rest, since: from, before }, limit + 1);
-        const items = found.slice(0, limit);
-        const last = items.at(-1);
-        const nextCursor = last === undefined || found.length === items.length ? null : writeCursor(last.id);
+        const { items, nextCursor } = pageFrom(found, limit, ({ id }) => id);
         return answer(200, { items: items.map(deliveryOf), nextCursor });
       },
     }),
@@ -98,9 +96,7 @@ export function deliveryRoutes({ deliveries, outbound, newId }: OutboundRoutesOp
         const before = readCursor(z.int(), cursor);
         await deliveries.get(id);
         const found = await deliveries.attempts(id, limit + 1, before);
-        const items = found.slice(0, limit);
-        const last = items.at(-1);
-        const nextCursor = last === undefined || found.length === items.length ? null : writeCursor(last.number);
+        const { items, nextCursor } = pageFrom(found, limit, ({ number }) => number);
         return answer(200, { items: items.map(attemptOf), nextCursor });
       },
     }),

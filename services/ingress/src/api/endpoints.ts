@@ -20,7 +20,7 @@ import {
   type OutboundDeliveries,
 } from "@warren/jobs";
 import { z } from "zod";
-import { readCursor, writeCursor } from "./cursor.ts";
+import { pageFrom, readCursor } from "./cursor.ts";
 import { endpointOf } from "./outbound-views.ts";
 import { type ApiRoute, answer, defineRoute, empty, json } from "./route.ts";
 
@@ -59,9 +59,7 @@ export function endpointRoutes({ endpoints, deliveries, outbound, newId }: Outbo
       handle: async ({ query }) => {
         const before = readCursor(z.uuid(), query.cursor);
         const found = await endpoints.list({ limit: query.limit + 1, before });
-        const items = found.slice(0, query.limit);
-        const last = items.at(-1);
-        const nextCursor = last === undefined || found.length === items.length ? null : writeCursor(last.id);
+        const { items, nextCursor } = pageFrom(found, query.limit, ({ id }) => id);
         return answer(200, { items: items.map(endpointOf), nextCursor });
       },
     }),

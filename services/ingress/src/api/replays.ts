@@ -9,7 +9,7 @@ import {
 } from "@warren/contracts";
 import type { Replay, Replaying } from "@warren/ledger";
 import { z } from "zod";
-import { readCursor, writeCursor } from "./cursor.ts";
+import { pageFrom, readCursor } from "./cursor.ts";
 import { filterOf } from "./request-views.ts";
 import { type ApiRoute, actorOf, answer, defineRoute, json } from "./route.ts";
 
@@ -75,9 +75,7 @@ export function replayRoutes({ replaying }: { readonly replaying: Replaying }): 
       errors: { API_CURSOR_INVALID: 400 },
       handle: async ({ query: { limit, cursor } }) => {
         const rows = await replaying.list({ limit: limit + 1, cursor: readCursor(z.uuid(), cursor) });
-        const items = rows.slice(0, limit);
-        const last = items.at(-1);
-        const nextCursor = last === undefined || rows.length <= limit ? null : writeCursor(last.id);
+        const { items, nextCursor } = pageFrom(rows, limit, ({ id }) => id);
         return answer(200, { items: items.map(viewOf), nextCursor });
       },
     }),

@@ -17,7 +17,7 @@ import { z } from "zod";
 import type { DryRun } from "../routing/dry-run.ts";
 import type { Reroute, RerouteResult } from "../routing/reroute.ts";
 import type { RuleService } from "../routing/rules/service.ts";
-import { readCursor, writeCursor } from "./cursor.ts";
+import { pageFrom, readCursor, writeCursor } from "./cursor.ts";
 import { type ApiRoute, answer, defineRoute, empty, json } from "./route.ts";
 
 export interface RuleRoutesOptions {
@@ -48,10 +48,8 @@ export function ruleRoutes({ routing: { rules, dryRun, reroute, marked } }: Rule
       errors: { API_CURSOR_INVALID: 400 },
       handle: async ({ query: { limit, cursor } }) => {
         const found = await rules.list({ limit: limit + 1, afterName: readCursor(ruleName, cursor) });
-        const items = found.slice(0, limit);
-        const last = items.at(-1);
-        const nextCursor = found.length > limit && last !== undefined ? writeCursor(last.name) : null;
-        return answer(200, { items, nextCursor });
+        const page = pageFrom(found, limit, ({ name }) => name);
+        return answer(200, page);
       },
     }),
     defineRoute({

@@ -19,7 +19,7 @@ import type { SourceManager } from "../sources/manage.ts";
 import { providerNames, providers } from "../sources/providers.ts";
 import { samplers } from "../sources/samples.ts";
 import { sendTestEvent, type TestEventOptions } from "../sources/test-event.ts";
-import { readCursor, writeCursor } from "./cursor.ts";
+import { pageFrom, readCursor } from "./cursor.ts";
 import { type ApiRoute, answer, defineRoute, empty, json } from "./route.ts";
 
 export interface SourceRoutesOptions {
@@ -51,10 +51,8 @@ export function sourceRoutes({ manager, live, testing }: SourceRoutesOptions): r
       handle: async ({ query }) => {
         const after = readCursor(sourceName, query.cursor);
         const rest = (await manager.list()).filter(({ name }) => after === undefined || name > after);
-        const items = rest.slice(0, query.limit);
-        const last = items.at(-1);
-        const nextCursor = last === undefined || rest.length === items.length ? null : writeCursor(last.name);
-        return answer(200, { items, nextCursor });
+        const page = pageFrom(rest, query.limit, ({ name }) => name);
+        return answer(200, page);
       },
     }),
     defineRoute({
