@@ -25,7 +25,7 @@ export function addQueueCommands(
     .action(async () => finish(await workerList(context())));
 }
 
-export async function queueList({ environment, output }: LedgerCommand): Promise<ExitCode> {
+async function queueList({ environment, output }: LedgerCommand): Promise<ExitCode> {
   await using ledger = await connectLedger(environment);
   const { isExact, isFailedCapped, queues } = await look(ledger);
   const code = queues.some(({ state }) => state === "no worker") ? exitCodes.unhealthy : exitCodes.ok;
@@ -42,7 +42,7 @@ export async function queueList({ environment, output }: LedgerCommand): Promise
   return code;
 }
 
-export async function workerList({ environment, output }: LedgerCommand): Promise<ExitCode> {
+async function workerList({ environment, output }: LedgerCommand): Promise<ExitCode> {
   await using ledger = await connectLedger(environment);
   const workers = await ledger.livingWorkers();
   if (output.format === "json") printJson(output, workers);

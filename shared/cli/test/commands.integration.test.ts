@@ -6,27 +6,12 @@ import { openLedger } from "@warren/ledger";
 import { createLogger } from "@warren/observability";
 import { createWorld, type World } from "@warren/testing";
 import { expect, test } from "vitest";
-import { runCommand } from "../src/index.ts";
+import { databaseOf, shell } from "./shell.ts";
 
 const log = createLogger({ service: "test", level: "silent" });
 
-/** Runs a command against a world and answers what the shell would see. */
-async function run(world: World, ...args: readonly string[]) {
-  let stdout = "";
-  let stderr = "";
-  const exitCode = await runCommand({
-    args,
-    environment: { AMQP_URL: world.amqpUrl, DATABASE_URL: world.databaseUrl, WARREN_SCHEMA: world.schema },
-    isTerminal: false,
-    stdout: (text) => {
-      stdout += text;
-    },
-    stderr: (text) => {
-      stderr += text;
-    },
-  });
-  return { exitCode, stdout, stderr };
-}
+const run = (world: World, ...args: readonly string[]) =>
+  shell({ environment: { ...databaseOf(world), AMQP_URL: world.amqpUrl } }, args);
 
 test("plan shows what is missing, apply makes it, and plan is content then", async () => {
   await using world = await createWorld({ database: "empty" });

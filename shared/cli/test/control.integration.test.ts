@@ -2,26 +2,11 @@ import { migrate, openLedger } from "@warren/ledger";
 import { createLogger } from "@warren/observability";
 import { createWorld, type World } from "@warren/testing";
 import { expect, test } from "vitest";
-import { runCommand } from "../src/index.ts";
+import { databaseOf, shell } from "./shell.ts";
 
 const log = createLogger({ service: "test", level: "silent" });
 
-async function run(world: World, ...args: readonly string[]) {
-  let stdout = "";
-  let stderr = "";
-  const exitCode = await runCommand({
-    args,
-    environment: { DATABASE_URL: world.databaseUrl, WARREN_SCHEMA: world.schema },
-    isTerminal: false,
-    stdout: (text) => {
-      stdout += text;
-    },
-    stderr: (text) => {
-      stderr += text;
-    },
-  });
-  return { exitCode, stdout, stderr };
-}
+const run = (world: World, ...args: readonly string[]) => shell({ environment: databaseOf(world) }, args);
 
 test("jobs are listed, cancelled, retried, discarded and taken back, and many are cancelled at once", async () => {
   await using world = await createWorld();

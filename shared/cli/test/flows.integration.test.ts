@@ -2,7 +2,7 @@ import { type Ledger, migrate, newId, openLedger } from "@warren/ledger";
 import { createLogger } from "@warren/observability";
 import { createWorld, type World } from "@warren/testing";
 import { afterAll, beforeAll, expect, test } from "vitest";
-import { runCommand } from "../src/index.ts";
+import { databaseOf, shell } from "./shell.ts";
 
 const log = createLogger({ service: "test", level: "silent" });
 
@@ -18,22 +18,7 @@ afterAll(async () => {
   await world[Symbol.asyncDispose]();
 });
 
-async function run(...args: readonly string[]) {
-  let stdout = "";
-  let stderr = "";
-  const exitCode = await runCommand({
-    args,
-    environment: { DATABASE_URL: world.databaseUrl, WARREN_SCHEMA: world.schema },
-    isTerminal: false,
-    stdout: (text) => {
-      stdout += text;
-    },
-    stderr: (text) => {
-      stderr += text;
-    },
-  });
-  return { exitCode, stdout, stderr };
-}
+const run = (...args: readonly string[]) => shell({ environment: databaseOf(world) }, args);
 
 const job = {
   queue: "q",

@@ -8,7 +8,7 @@ import { createLogger, createMetrics } from "@warren/observability";
 import { createWorld } from "@warren/testing";
 import { expect, test } from "vitest";
 import { z } from "zod";
-import { runCommand } from "../src/index.ts";
+import { type Shell, shell } from "./shell.ts";
 
 const log = createLogger({ service: "test", level: "silent" });
 const secret = defineJob({
@@ -19,21 +19,7 @@ const secret = defineJob({
 });
 const key = (id: string): string => `${id}:${randomBytes(32).toString("base64")}`;
 
-async function command(environment: Record<string, string>, ...args: readonly string[]) {
-  let [stdout, stderr] = ["", ""];
-  const exitCode = await runCommand({
-    args,
-    environment,
-    isTerminal: false,
-    stdout: (text) => {
-      stdout += text;
-    },
-    stderr: (text) => {
-      stderr += text;
-    },
-  });
-  return { exitCode, stdout, stderr };
-}
+const command = (environment: Shell["environment"], ...args: readonly string[]) => shell({ environment }, args);
 
 test("rotate, sweep and show: sealed payloads under new keys, orphans gone, placeholders for who has no key", async () => {
   await using world = await createWorld();

@@ -2,21 +2,14 @@ import { migrate, openLedger } from "@warren/ledger";
 import { createLogger } from "@warren/observability";
 import { createWorld, type World } from "@warren/testing";
 import { expect, test } from "vitest";
-import { runCommand } from "../src/index.ts";
+import { databaseOf, shell } from "./shell.ts";
 
 const log = createLogger({ service: "test", level: "silent" });
 const workerId = "01890000-0000-7000-8000-000000000001";
 
 async function run(world: World, ...args: readonly string[]) {
-  const said: string[] = [];
-  const exitCode = await runCommand({
-    args,
-    environment: { DATABASE_URL: world.databaseUrl, WARREN_SCHEMA: world.schema },
-    isTerminal: false,
-    stdout: (text) => void said.push(text),
-    stderr: (text) => void said.push(text),
-  });
-  return { exitCode, said: said.join("") };
+  const { exitCode, stdout, stderr } = await shell({ environment: databaseOf(world) }, args);
+  return { exitCode, said: stdout + stderr };
 }
 
 const of = (queue: string, delayMs = 0) => ({

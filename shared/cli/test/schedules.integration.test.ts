@@ -2,21 +2,12 @@ import { migrate, openLedger } from "@warren/ledger";
 import { createLogger } from "@warren/observability";
 import { createWorld, type World } from "@warren/testing";
 import { expect, test } from "vitest";
-import { runCommand } from "../src/index.ts";
+import { databaseOf, shell } from "./shell.ts";
 
 const log = createLogger({ service: "test", level: "silent" });
 
-async function run(world: World, ...args: readonly string[]) {
-  const written = { stdout: "", stderr: "" };
-  const exitCode = await runCommand({
-    args: ["schedule", ...args],
-    environment: { DATABASE_URL: world.databaseUrl, WARREN_SCHEMA: world.schema },
-    isTerminal: false,
-    stdout: (text) => void (written.stdout += text),
-    stderr: (text) => void (written.stderr += text),
-  });
-  return { exitCode, ...written };
-}
+const run = (world: World, ...args: readonly string[]) =>
+  shell({ environment: databaseOf(world) }, ["schedule", ...args]);
 
 test("schedules are listed, shown, previewed, paused, resumed, triggered and deleted", async () => {
   await using world = await createWorld();

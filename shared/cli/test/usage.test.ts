@@ -1,18 +1,8 @@
 import { expect, test } from "vitest";
-import { runCommand } from "../src/index.ts";
+import { type Shell, shell } from "./shell.ts";
 
-async function run(environment: Readonly<Record<string, string>>, isTerminal: boolean, ...args: readonly string[]) {
-  const out: string[] = [];
-  const err: string[] = [];
-  const exitCode = await runCommand({
-    args,
-    environment,
-    isTerminal,
-    stdout: (text) => void out.push(text),
-    stderr: (text) => void err.push(text),
-  });
-  return { exitCode, stdout: out.join(""), stderr: err.join("") };
-}
+const run = (environment: Shell["environment"], isTerminal: boolean, ...args: readonly string[]) =>
+  shell({ environment, isTerminal }, args);
 
 test.for([
   { what: "an unknown command", args: ["topologie"], says: "unknown command" },
