@@ -21,6 +21,7 @@ const codes: Partial<Record<ErrorCode, ExitCode>> = {
   API_UNREACHABLE: exitCodes.unhealthy,
   SOURCE_SECRET_UNKNOWN: exitCodes.notFound,
   WEBHOOK_SOURCE_UNKNOWN: exitCodes.notFound,
+  ROUTE_RULE_UNKNOWN: exitCodes.notFound,
   ENDPOINT_UNKNOWN: exitCodes.notFound,
   DELIVERY_UNKNOWN: exitCodes.notFound,
   REQUEST_NOT_FOUND: exitCodes.notFound,

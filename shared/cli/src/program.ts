@@ -12,6 +12,7 @@ import { type LimitFlags, limitsClear, limitsList, limitsPause, limitsSet, type 
 import type { Output, OutputFormat } from "./output.ts";
 import { payloadsRotate, payloadsSweep } from "./payloads.ts";
 import { addQueueCommands } from "./queues.ts";
+import { addRuleCommands } from "./rules.ts";
 import { addScheduleCommands } from "./schedule-commands.ts";
 import { addSourceCommands } from "./source-commands.ts";
 import { topologyApply, topologyMigrate, topologyPlan } from "./topology.ts";
@@ -158,6 +159,7 @@ function describeProgram(line: CommandLine, finish: (code: ExitCode) => void): C
   addControlCommands(program, job, () => ({ environment, output: output() }), finish);
   addScheduleCommands(program, () => ({ environment, output: output() }), finish);
   addSourceCommands(program, () => ({ environment, output: output() }), finish);
+  addRuleCommands(program, () => ({ environment, output: output() }), finish);
   addEndpointCommands(program, () => ({ environment, output: output() }), finish);
   addWebhookCommands(program, () => ({ environment, output: output() }), finish);
   addFlowCommands(program, { environment, output, finish });

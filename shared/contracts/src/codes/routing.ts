@@ -3,8 +3,8 @@ import type { CodeEntries } from "./entry.ts";
 /** Codes of the rules that say what comes of a webhook. Those of single events are kept with the request, and can be routed again. */
 export const routingCodes = {
   ROUTE_RULE_UNKNOWN: {
-    meaning: "There is no routing rule of that id.",
-    fix: "List the rules: GET /api/v1/rules. It may have been deleted.",
+    meaning: "There is no routing rule of that id or name.",
+    fix: "List the rules: `npm run warren -- rule list`, or GET /api/v1/rules. It may have been deleted.",
   },
   ROUTE_RULE_NAME_TAKEN: {
     meaning: "Another routing rule has that name.",
