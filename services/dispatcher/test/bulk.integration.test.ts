@@ -1,4 +1,4 @@
-import { createControl, defineJob, handle } from "@warren/jobs";
+import { chord, createControl, defineJob, handle, step } from "@warren/jobs";
 import { waitFor } from "@warren/testing";
 import { expect, test } from "vitest";
 import { z } from "zod";
@@ -40,27 +40,35 @@ test("dispatchers do a bulk cancel: jobs that wait are over, the signal of one t
   await expect(control.bulk.pause(operation.id, { by: "anna" })).rejects.toMatchObject({ code: "BULK_FINISHED" });
 });
 
-test("dead jobs that a bulk retry brings back are published again, and expired results are swept", async () => {
+test("dead jobs that a bulk retry brings back, flows among them, are published again, and expired results are swept", async () => {
   await using bench = await openBench();
   await using control = createControl({ ledger: bench.ledger, session: bench.session, log: bench.log });
   const flaky = defineJob({ name: "flaky", queue: "notes", attempts: 1, resultTtlMs: 300, payload: z.object({}) });
+  const last = defineJob({ name: "last", queue: "notes", payload: z.object({}) });
   let isMended = false;
+  const called: (string | undefined)[] = [];
   await bench.worker([
     handle(flaky, () => {
       if (!isMended) throw new Error("broken");
       return "fine";
     }),
+    handle(last, (job) => void called.push(job.flow.id)),
   ]);
   const jobs = await bench.client.enqueueMany(flaky, [{ payload: {} }, { payload: {} }]);
+  const part = (name: string) => step(flaky, {}, { name, onFailure: "continue" });
+  const flow = await bench.client.startFlow(chord("two", [part("a"), part("b")], step(last, {})));
   for (const { id } of jobs) await bench.until(id, "dead");
   isMended = true;
   await bench.dispatcher();
   const filter = { reason: "JOB_ATTEMPTS_EXHAUSTED" };
-  expect(await control.bulk.count("retry", filter)).toBe(2);
+  await waitFor(async () => (await bench.ledger.flows.find(flow.id))?.state === "failed");
+  expect(await control.bulk.count("retry", filter)).toBe(4);
   await control.bulk.start("retry", { filter, by: "anna", reason: "mended", rate: 100 });
   for (const { id } of jobs) {
     await bench.until(id, "succeeded");
     await waitFor(async () => (await bench.ledger.findJob(id))?.result === undefined);
     expect(await control.result(id)).toEqual({ id, kind: "expired" });
   }
+  await waitFor(async () => (await bench.ledger.flows.find(flow.id))?.state === "succeeded");
+  expect(called).toEqual([flow.id]);
 });

@@ -97,7 +97,9 @@ function addRetry(parent: Command, context: () => LedgerCommand, finish: (code: 
     .command("retry")
     .argument("<id>", "", id)
     .addOption(new Option("--attempts <count>", "how many count from now on").argParser(positive))
-    .description("run a dead or cancelled job again, under its id")
+    .description(
+      "run a dead or cancelled job again, under its id; of a flow, with what was cancelled or skipped because of it",
+    )
     .action(async (id: string, flags: { attempts?: number }) => finish(await jobRetry({ ...context(), id, ...flags })));
 }
 

@@ -40,8 +40,12 @@ export async function jobCancel(command: LedgerCommand & OnJob & { readonly reas
 
 export async function jobRetry(command: LedgerCommand & OnJob & { readonly attempts?: number }): Promise<ExitCode> {
   const { id, attempts } = command;
-  await within(command, (control) => control.retry(id, attempts === undefined ? {} : { attempts }));
-  return done(command, { id, state: "ready" }, `job ${id} is ready again; the dispatcher sends it`);
+  const job = await within(command, async (control) => {
+    await control.retry(id, attempts === undefined ? {} : { attempts });
+    return control.job(id);
+  });
+  // in a flow it may wait for another that came back with it
+  return done(command, { id, state: job?.state }, `job ${id} is back: ${job?.state ?? "removed since"}`);
 }
 
 export async function jobDiscard(command: LedgerCommand & OnJob & { readonly by: string }): Promise<ExitCode> {
@@ -199,8 +203,8 @@ function show({ output }: LedgerCommand, operations: readonly BulkOperation[]): 
   }
   printRows(
     output,
-    ["id", "action", "state", "by", "reason", "matched", "changed", "skipped"],
-    operations.map(({ id, action, state, by, reason, matched, changed, skipped }) => ({
+    ["id", "action", "state", "by", "reason", "matched", "changed", "skipped", "skips"],
+    operations.map(({ id, action, state, by, reason, matched, changed, skipped, skips }) => ({
       id,
       action,
       state,
@@ -209,6 +213,9 @@ function show({ output }: LedgerCommand, operations: readonly BulkOperation[]): 
       matched,
       changed,
       skipped,
+      skips: Object.entries(skips)
+        .map(([code, jobs]) => `${code} ${jobs}`)
+        .join(", "),
     })),
   );
 }

@@ -65,7 +65,7 @@ export type {
 export type { FlowCancelled, FlowRemoved, Flows, ReadyListener } from "./flows/flows.ts";
 export { type Adder, FlowGrowError, type Grown, type Growth } from "./flows/grow.ts";
 export type { FlowFilter, OutcomesOf } from "./flows/queries.ts";
-export type { Revived, ReviveRefusal } from "./flows/revive.ts";
+export type { Revived, ReviveRefusal } from "./flows/retriable.ts";
 export type { FinishedJob } from "./follow-ups.ts";
 export type {
   ClaimedJob,

@@ -22,10 +22,6 @@ export const controlCodes = {
     meaning: "The job was discarded: somebody has decided that it shall not run again.",
     fix: "Restore it first (`control.restore`, `warren job restore`), then retry it.",
   },
-  JOB_IN_FLOW: {
-    meaning: "The job belongs to a flow, whose other jobs depend on its end.",
-    fix: "Retry it without options, or retry the flow or its failed nodes with `control.flows.retry`.",
-  },
   JOB_KEY_TAKEN: {
     meaning: "Another job of the same work holds the unique key of this one.",
     fix: "Wait for that job, cancel it, or let its key go with `releaseUnique`; then retry.",

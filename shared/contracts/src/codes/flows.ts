@@ -46,6 +46,10 @@ export const flowsCodes = {
     meaning: "The flow cannot be retried as it stands: it is under way, has succeeded, or its steps were undone.",
     fix: "Wait for it to end; start a new flow where its steps were undone.",
   },
+  FLOW_NODE_DISCARDED: {
+    meaning: "A job of the flow that would have to run again was discarded.",
+    fix: "The message names its node; restore the job (`control.restore`, `warren job restore`), or retry other nodes by their names.",
+  },
   FLOW_HISTORY_GONE: {
     meaning: "Jobs of the flow are past the retention of history, so that they cannot be run again.",
     fix: "Start a new flow, or raise WARREN_RETENTION_DAYS.",
@@ -63,7 +67,8 @@ export const flowsCodes = {
     fix: "Nothing, if that was meant; a cancelled flow can be retried.",
   },
   FLOW_PARENT_FAILED: {
-    meaning: "The job was skipped because a job that it comes after failed or was skipped.",
-    fix: "Mend the cause and retry the flow, or mark the failed node `ignore` if this job can do without it.",
+    meaning:
+      "The job was skipped, or would only be skipped again, because a job that it waits for failed or was skipped.",
+    fix: "Mend the cause and retry the failed job or the flow, or mark the failed node `ignore` if this job can do without it.",
   },
 } as const satisfies CodeEntries;

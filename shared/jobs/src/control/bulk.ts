@@ -22,7 +22,8 @@ export interface Bulk {
   /**
    * Makes an operation on the jobs that match at this moment: no other is ever touched. Of those, what has moved on when its turn comes is
    * skipped, with why. `cancel` looks at unfinished jobs, `retry` at dead ones (and, where `states` says so, cancelled ones), `discard`
-   * and `restore` at both. @throws JobOptionError.
+   * and `restore` at both. With a flow's job that is retried come back those of its flow that were cancelled or skipped because of it,
+   * uncounted; of one flow, all that matched are retried together. @throws JobOptionError.
    */
   start(action: BulkAction, options: BulkOptions): Promise<BulkOperation>;
   /** @throws JobError `BULK_NOT_FOUND`. */

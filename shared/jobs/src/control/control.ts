@@ -63,15 +63,16 @@ export interface Control extends AsyncDisposable {
    */
   cancel(id: string, options: CancelOptions): Promise<CancelAnswer>;
   /**
-   * Runs a dead or cancelled job again, under its id, with its errors so far and its attempts anew. One that belongs to a flow runs again
-   * with what depends on it, and takes no options (`JOB_IN_FLOW`).
-   * @throws JobError `JOB_NOT_FOUND`, `JOB_UNFINISHED`, `JOB_HAS_SUCCEEDED`, `JOB_DISCARDED`, `JOB_IN_FLOW`, `JOB_KEY_TAKEN`.
-   * @throws FlowError `FLOW_NOT_RETRIABLE`, `FLOW_HISTORY_GONE`.
+   * Runs a dead or cancelled job again, under its id, with its errors so far and its attempts anew. With one that belongs to a flow come
+   * back the jobs of its flow that were cancelled or skipped because of it; the options are for this job alone.
+   * @throws JobError `JOB_NOT_FOUND`, `JOB_UNFINISHED`, `JOB_HAS_SUCCEEDED`, `JOB_DISCARDED`, `JOB_KEY_TAKEN`.
+   * @throws FlowError `FLOW_NOT_RETRIABLE`, `FLOW_PARENT_FAILED`, `FLOW_NODE_DISCARDED`, `FLOW_HISTORY_GONE`, `FLOW_NOT_FOUND`.
    * @throws JobDataError when the new payload does not fit the definition; JobOptionError.
    */
   retry<Definition extends JobDefinition>(id: string, options?: RetryOptions<Definition>): Promise<void>;
   /**
    * Puts a dead or cancelled job aside for good: it stays in history, and is listed only on request. Discarding it twice is no error.
+   * Of a flow's job the flow stays as it is, but is not retried while that job would have to run again (`FLOW_NODE_DISCARDED`).
    * @throws JobError `JOB_NOT_FOUND`, `JOB_UNFINISHED`, `JOB_HAS_SUCCEEDED`; JobOptionError.
    */
   discard(id: string, options: DiscardOptions): Promise<void>;
@@ -114,7 +115,6 @@ export function createControl({ ledger, session, payloads = {}, log }: ControlOp
   const watching =
     session && createWatching({ ledger, session, log, hint: () => sendHint(publisher, { watch: true }, log) });
   const waiting = createWaiting(ledger, watching, payloads);
-  const flows = createFlowControl({ ledger, publisher, log });
 
   return {
     async cancel(given, options) {
@@ -133,10 +133,7 @@ export function createControl({ ledger, session, payloads = {}, log }: ControlOp
         ...(attempts === undefined ? {} : { attempts }),
         ...(edit === undefined ? {} : { payload: await edited(await ledger.findJob(id), edit, payloads) }),
       };
-      const answers = await ledger.control.retry([id], order, tx);
-      const isPlain = attempts === undefined && edit === undefined && tx === undefined;
-      if (answers[0]?.kind === "in_flow" && isPlain && (await flows.retryJob(id))) return;
-      assertRetried(answers);
+      assertRetried(await ledger.control.retry([id], order, tx));
     },
     async discard(given, options) {
       const id = jobId("discard", given);
@@ -149,7 +146,7 @@ export function createControl({ ledger, session, payloads = {}, log }: ControlOp
       assertDone("restore", await ledger.control.restore([id], by));
     },
     bulk: createBulk(ledger),
-    flows,
+    flows: createFlowControl({ ledger, publisher, log }),
     async job(given) {
       const id = jobId("job", given);
       const [job, progress] = await Promise.all([ledger.findJob(id), ledger.control.progress.get(id)]);

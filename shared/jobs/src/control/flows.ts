@@ -23,11 +23,10 @@ export interface FlowControl {
   /**
    * Runs again what failed of a flow, what was cancelled for it and what was skipped, or of the failed nodes only `nodes` with what
    * depends on them; answers the names of the nodes that run again. Of a flow whose compensation failed: goes on with that.
-   * @throws FlowError `FLOW_NOT_FOUND`, `FLOW_NOT_RETRIABLE`, `FLOW_NODE_UNKNOWN`, `FLOW_HISTORY_GONE`; JobOptionError.
+   * @throws FlowError `FLOW_NOT_FOUND`, `FLOW_NOT_RETRIABLE`, `FLOW_NODE_UNKNOWN`, `FLOW_PARENT_FAILED`, `FLOW_NODE_DISCARDED`,
+   * `FLOW_HISTORY_GONE`; JobOptionError.
    */
   retry(id: string, options?: FlowRetryOptions): Promise<readonly string[]>;
-  /** The same for the flow node that this job is, if it is one: answers whether it was. @throws as `retry`. */
-  retryJob(id: string): Promise<boolean>;
 }
 
 export interface FlowControlDeps {
@@ -51,26 +50,17 @@ export function createFlowControl({ ledger, publisher, log }: FlowControlDeps): 
     async retry(given, options = {}) {
       const id = jobId("flows.retry", given);
       const { nodes } = parseOptions("flows.retry", flowRetryOptions, options);
-      return retriedNodes(id, await ledger.flows.retry(id, nodes));
-    },
-    async retryJob(id) {
-      const [revived] = (await ledger.flows.reviveFlowNodes([id])).values();
-      if (revived === undefined) return false;
-      retriedNodes(id, revived);
-      return true;
+      const revived = await ledger.flows.retry(id, nodes);
+      switch (revived.kind) {
+        case "retried":
+          return revived.nodes;
+        case "refused":
+          throw new FlowError(revived.code, revived.detail, { flowId: id });
+        case "missing":
+          throw new FlowError("FLOW_NOT_FOUND", `no flow ${id}: wrong id, or it was removed`, { flowId: id });
+        default:
+          return revived satisfies never;
+      }
     },
   };
-}
-
-function retriedNodes(id: string, revived: Awaited<ReturnType<Ledger["flows"]["retry"]>>): readonly string[] {
-  switch (revived.kind) {
-    case "retried":
-      return revived.nodes;
-    case "refused":
-      throw new FlowError(revived.code, revived.detail, { flowId: id });
-    case "missing":
-      throw new FlowError("FLOW_NOT_FOUND", `no flow ${id}: wrong id, or it was removed`, { flowId: id });
-    default:
-      return revived satisfies never;
-  }
 }

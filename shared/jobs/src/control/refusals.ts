@@ -1,25 +1,30 @@
 import type { ErrorCode } from "@warren/contracts";
 import type { DiscardAnswer, RetryAnswer } from "@warren/ledger";
 import { JobError } from "../errors.ts";
+import { FlowError } from "../flows/errors.ts";
 
-/** Why a job was not brought back, as an error code; bulk operations count by it. */
+/** Why a job was not brought back, as an error code; of a flow's job its flow says why. */
 const retryCodes = {
   unfinished: "JOB_UNFINISHED",
   succeeded: "JOB_HAS_SUCCEEDED",
   discarded: "JOB_DISCARDED",
-  in_flow: "JOB_IN_FLOW",
   key_taken: "JOB_KEY_TAKEN",
   missing: "JOB_NOT_FOUND",
-} as const satisfies Record<Exclude<RetryAnswer["kind"], "retried">, ErrorCode>;
+} as const satisfies Record<Exclude<RetryAnswer["kind"], "retried" | "flow_refused">, ErrorCode>;
 
-/** @throws JobError when the job was not brought back. */
+/** @throws JobError, FlowError when the job was not brought back. */
 export function assertRetried([answer]: readonly RetryAnswer[]): void {
   if (answer === undefined || answer.kind === "retried") return;
+  if (answer.kind === "flow_refused") {
+    const { id, flowId, refusal } = answer;
+    const said = `retry: job ${id} belongs to flow ${flowId}: ${refusal.detail}`;
+    throw new FlowError(refusal.code, said, { jobId: id, flowId });
+  }
   const { id, kind, ...details } = answer;
   throw new JobError(retryCodes[kind], `retry: ${saysRetry(answer)}`, { details: { jobId: id, ...details } });
 }
 
-function saysRetry(answer: Exclude<RetryAnswer, { kind: "retried" }>): string {
+function saysRetry(answer: Exclude<RetryAnswer, { kind: "retried" | "flow_refused" }>): string {
   const job = `job ${answer.id}`;
   switch (answer.kind) {
     case "unfinished":
@@ -28,8 +33,6 @@ function saysRetry(answer: Exclude<RetryAnswer, { kind: "retried" }>): string {
       return `${job} has succeeded`;
     case "discarded":
       return `${job} was discarded`;
-    case "in_flow":
-      return `${job} belongs to flow ${answer.flowId}`;
     case "key_taken":
       return `job ${answer.holder} holds the unique key of ${job}`;
     case "missing":

@@ -1,10 +1,10 @@
 import { waitFor } from "@warren/testing";
 import { expect, test } from "vitest";
 import { z } from "zod";
-import { chain, createControl, defineJob, handle, NonRetryableError, step } from "../../src/index.ts";
+import { chain, createControl, defineJob, FlowError, handle, NonRetryableError, step } from "../../src/index.ts";
 import { openBench } from "../fixture.ts";
 
-const first = defineJob({ name: "first", payload: z.object({}) });
+const first = defineJob({ name: "first", payload: z.object({ good: z.boolean().default(false) }) });
 const second = defineJob({ name: "second", payload: z.object({}) });
 const two = chain("two", [step(first, {}), step(second, {})]);
 const why = { reason: "wrong customer", by: "anna" };
@@ -35,25 +35,31 @@ test("a cancelled flow stops its running job within a second, whatever the heart
   expect(await control.flows.cancel(crypto.randomUUID(), why)).toEqual({ kind: "missing" });
 });
 
-test("a dead job of a flow is retried by its id, with what depends on it; with options it is refused", async () => {
+test("a dead job of a flow is retried by its id with another payload, with what depends on it; what depends on it is not retried alone", async () => {
   await using bench = await openBench();
   await using control = createControl({ ledger: bench.ledger, session: bench.session, log: bench.log.logger });
   bench.dispatch();
-  let isBroken = true;
   const order: string[] = [];
   await bench.worker([
-    handle(first, () => {
+    handle(first, ({ payload }) => {
       order.push("first");
-      if (isBroken) throw new NonRetryableError("no");
+      if (!payload.good) throw new NonRetryableError("no");
     }),
     handle(second, () => void order.push("second")),
   ]);
   const { id, jobs } = await bench.client.startFlow(two);
   await waitFor(async () => (await bench.ledger.flows.find(id))?.state === "failed");
-  isBroken = false;
-  const dead = jobs["first"] ?? "";
-  await expect(control.retry(dead, { attempts: 3 })).rejects.toMatchObject({ code: "JOB_IN_FLOW" });
-  await control.retry(dead);
+  const [dead = "", after = ""] = [jobs["first"], jobs["second"]];
+  const alone = control.retry(after);
+  await expect(alone).rejects.toThrow(FlowError);
+  await expect(alone).rejects.toMatchObject({ code: "FLOW_PARENT_FAILED", details: { jobId: after, flowId: id } });
+  await control.discard(after, { by: "anna" });
+  await expect(control.retry(dead)).rejects.toMatchObject({ code: "FLOW_NODE_DISCARDED" });
+  await control.restore(after, { by: "anna" });
+  await expect(control.retry(dead, { edit: { definition: second, payload: {} } })).rejects.toMatchObject({
+    code: "JOB_OPTION_INVALID",
+  });
+  await control.retry(dead, { attempts: 1, edit: { definition: first, payload: { good: true } } });
   await waitFor(async () => (await bench.ledger.flows.find(id))?.state === "succeeded");
   expect(order).toEqual(["first", "first", "second"]);
   await expect(control.flows.retry(id)).rejects.toMatchObject({ code: "FLOW_NOT_RETRIABLE" });

@@ -1,4 +1,6 @@
 import { LedgerConflictError } from "../errors.ts";
+import { type FlowRefusal, lockFlowsOf, reviveJobsIn } from "../flows/revive-jobs.ts";
+import type { FinishedJob, FollowUps } from "../follow-ups.ts";
 import { gateOfReady } from "../gate.ts";
 import type { FinishedState, UnfinishedState } from "../job.ts";
 import type { RunSql, TableName } from "../postgres/sql.ts";
@@ -17,14 +19,14 @@ export interface RetryOrder {
 
 /** What became of a wish to bring a finished job back. */
 export type RetryAnswer =
-  /** Ready again, under the same id; a dispatcher publishes it. */
+  /** Back under the same id: ready, and a dispatcher publishes it; or, in a flow, blocked by what comes back with it. */
   | { readonly id: string; readonly kind: "retried" }
   /** It waits or runs: there is nothing to retry. */
   | { readonly id: string; readonly kind: "unfinished"; readonly state: UnfinishedState }
   | { readonly id: string; readonly kind: "succeeded" }
   | { readonly id: string; readonly kind: "discarded" }
-  /** It is part of a flow, which is retried as a whole. */
-  | { readonly id: string; readonly kind: "in_flow"; readonly flowId: string }
+  /** It belongs to a flow that cannot take it back. */
+  | { readonly id: string; readonly kind: "flow_refused"; readonly flowId: string; readonly refusal: FlowRefusal }
   /** Another job holds its unique key. */
   | { readonly id: string; readonly kind: "key_taken"; readonly holder: string }
   /** Unknown, or its history is past retention. */
@@ -32,19 +34,55 @@ export type RetryAnswer =
 
 const ids = `any (array(select value::uuid from json_array_elements_text($1::text::json) value))`;
 
+/** Of an operation that only takes jobs in states that were asked for: it is in another one by now. */
+export interface StateChanged {
+  readonly id: string;
+  readonly kind: "state_changed";
+}
+
+export interface BroughtBack<Answer = RetryAnswer> {
+  /** In the order of the ids. */
+  readonly answers: readonly Answer[];
+  /** Jobs of flows that were skipped again: to be followed up after the commit. */
+  readonly finished: readonly FinishedJob[];
+}
+
+export interface BringBackDeps {
+  readonly table: TableName;
+  readonly followUps: FollowUps;
+}
+
 /**
- * Moves dead and cancelled jobs back from history, under their ids and with their errors, in the transaction of `run`. Their attempts go on
- * counting, since the attempt is the fence, but those before count against no limit; stalls stay counted. Locks the history rows in id
- * order, then unique keys in key order. Index: primary keys, unique_keys (name, key).
+ * Moves dead and cancelled jobs back from history, under their ids and with their errors, in the transaction of `run` (read committed). Their
+ * attempts go on counting, since the attempt is the fence, but those before count against no limit; stalls stay counted. Jobs of flows
+ * come back with what was cancelled or skipped because of them. `states`: takes only jobs that are in one of these.
+ * Locks flows in id order, then the history rows in id order, then unique keys in key order, then what the retry of each flow locks: a
+ * settlement, too, comes to unique keys before nodes and edges.
+ * Index: primary keys, unique_keys (name, key).
  */
 export async function bringBack(
   run: RunSql,
-  table: TableName,
+  deps: BringBackDeps,
   wanted: readonly string[],
   order: RetryOrder,
-): Promise<readonly RetryAnswer[]> {
-  const answers = new Map<string, RetryAnswer>();
+): Promise<BroughtBack>;
+export async function bringBack(
+  run: RunSql,
+  deps: BringBackDeps,
+  wanted: readonly string[],
+  order: RetryOrder,
+  states: readonly FinishedState[],
+): Promise<BroughtBack<RetryAnswer | StateChanged>>;
+export async function bringBack(
+  run: RunSql,
+  { table, followUps }: BringBackDeps,
+  wanted: readonly string[],
+  order: RetryOrder,
+  states?: readonly FinishedState[],
+): Promise<BroughtBack<RetryAnswer | StateChanged>> {
+  const answers = new Map<string, RetryAnswer | StateChanged>();
   const asked = [...new Set(wanted.map((id) => id.toLowerCase()))];
+  const places = await lockFlowsOf(run, asked, table);
   const { rows } = await run(
     `select id, state, name, discarded_at is not null as is_discarded, flow_id, unique_key
      from ${table("jobs_history")} where id = ${ids} order by id for update`,
@@ -52,26 +90,21 @@ export async function bringBack(
   );
   const free: string[] = [];
   const keyed: { id: string; name: string; key: string }[] = [];
+  const flowOf = new Map<string, string>();
   for (const row of rows) {
     const id = String(row["id"]);
     const { flow_id: flowId, unique_key: key } = row;
-    if ((row["state"] as FinishedState) === "succeeded") answers.set(id, { id, kind: "succeeded" });
+    const state = row["state"] as FinishedState;
+    if (state === "succeeded") answers.set(id, { id, kind: "succeeded" });
     else if (row["is_discarded"] === true) answers.set(id, { id, kind: "discarded" });
-    else if (typeof flowId === "string") answers.set(id, { id, kind: "in_flow", flowId });
+    else if (states?.includes(state) === false) answers.set(id, { id, kind: "state_changed" });
+    else if (typeof flowId === "string") flowOf.set(id, flowId);
     else if (typeof key === "string") keyed.push({ id, name: String(row["name"]), key });
     else free.push(id);
   }
   for (const id of await takeKeys(run, table, keyed, answers)) free.push(id);
   if (free.length > 0) {
-    const { payload, attempts } = order;
-    const moved = await run(moveSql(table), [
-      JSON.stringify(free),
-      attempts ?? null,
-      payload?.json ?? null,
-      payload?.form ?? null,
-      payload?.version ?? null,
-      payload === undefined || payload.attributes === null ? null : JSON.stringify(payload.attributes),
-    ]);
+    const moved = await run(moveSql(table), [JSON.stringify(free), ...orderValues(order)]);
     for (const row of moved.rows) {
       const id = String(row["id"]);
       answers.set(id, { id, kind: "retried" });
@@ -79,6 +112,19 @@ export async function bringBack(
     // retention moves rows to another partition: a row that moved since it was locked is not where the delete looks
     if (moved.rows.length < free.length) throw new LedgerConflictError("a job left history while it was brought back");
   }
+
+  const { refusals, finished } = await reviveJobsIn(run, new Set(flowOf.keys()), places, {
+    table,
+    followUps: () => followUps,
+  });
+  for (const [id, flowId] of flowOf) {
+    const refusal = refusals.get(id);
+    answers.set(id, refusal ? { id, kind: "flow_refused", flowId, refusal } : { id, kind: "retried" });
+  }
+  const revived = [...flowOf.keys()].filter((id) => !refusals.has(id));
+  const isChanged = order.attempts !== undefined || order.payload !== undefined;
+  if (isChanged && revived.length > 0) await run(editSql(table), [JSON.stringify(revived), ...orderValues(order)]);
+
   const rest = asked.filter((id) => !answers.has(id));
   if (rest.length > 0) {
     const living = await run(`select id, state from ${table("jobs")} where id = ${ids}`, [JSON.stringify(rest)]);
@@ -87,15 +133,24 @@ export async function bringBack(
       answers.set(id, { id, kind: "unfinished", state: row["state"] as UnfinishedState });
     }
   }
-  return wanted.map((id) => answers.get(id.toLowerCase()) ?? { id, kind: "missing" });
+  return { answers: wanted.map((id) => answers.get(id.toLowerCase()) ?? { id, kind: "missing" }), finished };
 }
+
+/** For `editedColumns`. */
+const orderValues = ({ attempts, payload }: RetryOrder): readonly unknown[] => [
+  attempts ?? null,
+  payload?.json ?? null,
+  payload?.form ?? null,
+  payload?.version ?? null,
+  payload === undefined || payload.attributes === null ? null : JSON.stringify(payload.attributes),
+];
 
 /** Takes unique keys for jobs that come back; answers which got theirs. Of two that share a key, the first in id order does. */
 async function takeKeys(
   run: RunSql,
   table: TableName,
   keyed: readonly { readonly id: string; readonly name: string; readonly key: string }[],
-  answers: Map<string, RetryAnswer>,
+  answers: Map<string, RetryAnswer | StateChanged>,
 ): Promise<readonly string[]> {
   if (keyed.length === 0) return [];
   const won = new Set<string>();
@@ -133,6 +188,15 @@ function takeKeysSql(table: TableName): string {
     returning job_id`;
 }
 
+const edited = `coalesce($2::integer, max_attempts), coalesce($5::integer, version), coalesce($3::text::jsonb, payload),
+      case when $3::text is null then payload_form else $4::text end,
+      case when $3::text is null then attributes else $6::text::jsonb end`;
+const editedColumns = "max_attempts, version, payload, payload_form, attributes";
+
+/** Of jobs that their flows have brought back in this transaction: nobody has claimed them. Index: jobs (id). */
+const editSql = (table: TableName): string =>
+  `update ${table("jobs")} set (${editedColumns}) = row(${edited}) where id = ${ids}`;
+
 function moveSql(table: TableName): string {
   const kept = `id, created_at, claimed_at, attempt, stalls, max_stalls, priority, queue, name, correlation_id, trace, job_key, errors,
     linked, flow_id, limit_key, unique_key, schedule`;
@@ -142,11 +206,8 @@ function moveSql(table: TableName): string {
     forgotten as (
       delete from ${table("result_expiries")} where job_id = ${ids}
     )
-    insert into ${table("jobs")} (${kept}, max_attempts, version, payload, payload_form, attributes, breakers, excused, settled, run_at,
-      send_after, state, gate)
-    select ${kept}, coalesce($2::integer, max_attempts), coalesce($5::integer, version), coalesce($3::text::jsonb, payload),
-      case when $3::text is null then payload_form else $4::text end,
-      case when $3::text is null then attributes else $6::text::jsonb end,
+    insert into ${table("jobs")} (${kept}, ${editedColumns}, breakers, excused, settled, run_at, send_after, state, gate)
+    select ${kept}, ${edited},
       coalesce(breakers, '{}'), attempt, attempt, statement_timestamp(), statement_timestamp(), 'ready', ${gateOfReady(table, "queue")}
     from back
     returning id`;

@@ -1,6 +1,6 @@
-import type { JobState } from "../job.ts";
+import type { FinishedState, JobState } from "../job.ts";
 import type { RunSql, TableName } from "../postgres/sql.ts";
-import type { BulkAction, NewBulk } from "./bulk-operation.ts";
+import type { BulkAction, BulkOperation, NewBulk } from "./bulk-operation.ts";
 import { filterJson, filterSql, type JobFilter } from "./job-filter.ts";
 
 const jobsPerRead = 20_000;
@@ -9,12 +9,15 @@ const unfinishedStates = ["blocked", "scheduled", "ready", "running", "retrying"
 const failedStates = ["dead", "cancelled"] as const;
 
 /** Which states an action looks at: of those it can change, those that the filter names; a retry without states means the dead. */
-function statesOf(action: BulkAction, filter: JobFilter): readonly JobState[] {
+function statesOf(action: BulkAction, { states }: JobFilter): readonly JobState[] {
+  if (action === "retry") return retriedStates(states);
   const all: readonly JobState[] = action === "cancel" ? unfinishedStates : failedStates;
-  const { states } = filter;
-  if (states !== undefined) return all.filter((state) => states.includes(state));
-  return action === "retry" ? ["dead"] : all;
+  return states === undefined ? all : all.filter((state) => states.includes(state));
 }
+
+/** The same for a retry. `states`: of a filter, as operations keep it. */
+export const retriedStates = (states: unknown): readonly FinishedState[] =>
+  failedStates.filter((state) => (Array.isArray(states) ? states.includes(state) : state === "dead"));
 
 /** Counts the jobs that match, in several statements of one snapshot; `into`: writes them down as targets of that operation. */
 export async function readMatching(
@@ -65,13 +68,39 @@ function matchSql(table: TableName, action: BulkAction, takes: boolean): string 
     select count(*) as count, (select id from found order by id desc limit 1) as last from found`;
 }
 
-/** Takes the next targets of an operation off its list, in the order of their ids. The caller holds the operation's row. */
-export async function takeTargets(run: RunSql, table: TableName, operationId: string, most: number): Promise<string[]> {
+/**
+ * Takes the next targets of an operation off its list, in the order of their ids. The caller holds the operation's row. A retry takes
+ * those of one flow together, however many they are: a flow that is retried by halves would fail again for the other half. And it takes
+ * one flow at a time, since that stays locked until the batch has committed. Index: primary keys, flow_nodes_name and flow_undos_order
+ * (flow_id).
+ */
+export async function takeTargets(
+  run: RunSql,
+  table: TableName,
+  { id, action }: Pick<BulkOperation, "id" | "action">,
+  most: number,
+): Promise<string[]> {
+  const targets = table("bulk_targets");
+  const next = `select job_id from ${targets} where operation_id = $1 order by job_id limit $2`;
   const { rows } = await run(
-    `delete from ${table("bulk_targets")} where operation_id = $1 and job_id = any (array(
-       select job_id from ${table("bulk_targets")} where operation_id = $1 order by job_id limit $2
-     )) returning job_id`,
-    [operationId, most],
+    action === "retry"
+      ? `with next as materialized (
+           select t.job_id, coalesce(n.flow_id, u.flow_id) as flow_id from (${next}) t
+           left join ${table("flow_nodes")} n on n.job_id = t.job_id
+           left join ${table("flow_undos")} u on u.job_id = t.job_id
+         ),
+         own as materialized (
+           select flow_id as id from next where flow_id is not null order by job_id limit 1
+         )
+         delete from ${targets} where operation_id = $1 and job_id = any (array(
+           select job_id from next where flow_id is null
+           union all
+           select n.job_id from own join ${table("flow_nodes")} n on n.flow_id = own.id
+           union all
+           select u.job_id from own join ${table("flow_undos")} u on u.flow_id = own.id
+         )) returning job_id`
+      : `delete from ${targets} where operation_id = $1 and job_id = any (array(${next})) returning job_id`,
+    [id, most],
   );
   return rows.map((target) => String(target["job_id"])).sort();
 }

@@ -71,15 +71,16 @@ export function createBulkLedger({ database, table, followUps, newId, again }: B
     if (row === undefined) return undefined;
     const operation = operationOf(row);
     const size = operation.rate === undefined ? mostPerBatch : Math.min(mostPerBatch, Math.ceil(operation.rate));
-    const ids = await takeTargets(run, table, operation.id, size);
-    const done = await actOn(run, table, operation, ids);
+    const ids = await takeTargets(run, table, operation, size);
+    const done = await actOn(run, { table, followUps }, operation, ids);
     const pauseMs = operation.rate === undefined ? 0 : (ids.length / operation.rate) * 1_000;
     await run(
       `update ${table("bulk_operations")}
        set changed = changed + $2, skipped = skipped + $3, skips = $4::text::jsonb,
          next_batch_at = clock_timestamp() + $5::double precision * interval '1 millisecond',
-         state = case when $6::boolean then 'done' else state end,
-         finished_at = case when $6::boolean then clock_timestamp() end
+         state = case when left_over.are_some then state else 'done' end,
+         finished_at = case when not left_over.are_some then clock_timestamp() end
+       from (select exists (select from ${table("bulk_targets")} where operation_id = $1) as are_some) left_over
        where id = $1`,
       [
         operation.id,
@@ -87,11 +88,12 @@ export function createBulkLedger({ database, table, followUps, newId, again }: B
         done.refused.length,
         JSON.stringify(addUp(operation.skips, done.refused)),
         pauseMs,
-        ids.length < size,
       ],
     );
-    const finished = await followUps.finished(run, done.ended);
-    return { step: { operationId: operation.id, jobs: ids.length, cancels: done.cancels }, finished };
+    return {
+      step: { operationId: operation.id, jobs: ids.length, cancels: done.cancels },
+      finished: done.finished,
+    };
   }
 
   const read = async (text: string, values: readonly unknown[]): Promise<BulkOperation | undefined> => {

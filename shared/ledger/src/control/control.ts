@@ -15,7 +15,10 @@ import { createWatchLedger, type WatchLedger } from "./watches.ts";
 export interface ControlLedger {
   /** Cancels jobs that do not run, and asks for the end of those that do. In the caller's transaction with `run` (read committed). */
   cancel(ids: readonly string[], order: Cancel, run?: RunSql): Promise<readonly CancelAnswer[]>;
-  /** Brings dead and cancelled jobs back under their ids. */
+  /**
+   * Brings dead and cancelled jobs back under their ids; those of flows with what was cancelled or skipped because of them. In the caller's
+   * transaction with `run` (read committed).
+   */
   retry(ids: readonly string[], order: RetryOrder, run?: RunSql): Promise<readonly RetryAnswer[]>;
   /** Puts dead and cancelled jobs aside: they stay in history, and are listed only on request. */
   discard(ids: readonly string[], by: string): Promise<readonly DiscardAnswer[]>;
@@ -70,8 +73,12 @@ export function createControlLedger(options: ControlOptions): ControlLedger {
     },
     retry: async (ids, order, run) => {
       if (ids.length === 0) return [];
-      if (run !== undefined) return bringBack(run, table, ids, order);
-      return undone(() => database.transaction((own) => bringBack(own, table, ids, order)));
+      if (run !== undefined) return (await bringBack(run, options, ids, order)).answers;
+      const { answers, finished } = await undone(() =>
+        database.transaction((own) => bringBack(own, options, ids, order)),
+      );
+      await followUps.committed(finished);
+      return answers;
     },
     discard: (ids, by) =>
       repeatable(() => database.transaction((run) => discardIn(run, table, ids, { by, discards: true }))),

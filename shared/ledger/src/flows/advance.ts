@@ -200,10 +200,17 @@ export function createAdvance({ database, table, newId, followUps }: AdvanceDeps
 
 /** Locks a flow against every other change of its state. The lock of a flow comes before those of its jobs. */
 export async function lockFlow(run: RunSql, flowId: string, table: TableName): Promise<LockedFlow | undefined> {
-  const { rows } = await run(`select id, state, cause, stopped_by from ${table("flows")} where id = $1 for update`, [
-    flowId,
-  ]);
-  return rows[0] === undefined ? undefined : lockedFlow(rows[0]);
+  const [flow] = await lockFlows(run, [flowId], table);
+  return flow;
+}
+
+/** The same for several, in id order. Index: primary key. */
+export async function lockFlows(run: RunSql, ids: readonly string[], table: TableName): Promise<readonly LockedFlow[]> {
+  const { rows } = await run(
+    `select id, state, cause, stopped_by from ${table("flows")} where id = any ($1::uuid[]) order by id for update`,
+    [ids],
+  );
+  return rows.map(lockedFlow);
 }
 
 function lockedFlow(row: Row): LockedFlow {

@@ -10,7 +10,8 @@ import { recordFinished } from "./follow-up.ts";
 import { forgetSql } from "./forget.ts";
 import { type Adder, type Grown, type Growth, growFlow, parkJob } from "./grow.ts";
 import { createFlowQueries, type FlowQueries } from "./queries.ts";
-import { type Revived, reviveIn } from "./revive.ts";
+import type { Revived } from "./retriable.ts";
+import { reviveIn } from "./revive.ts";
 
 export type FlowCancelled =
   | { readonly kind: "cancelled"; readonly flow: FlowRecord; readonly cancelRequested: readonly string[] }
@@ -22,7 +23,7 @@ export type FlowCancelled =
 export type FlowRemoved = "removed" | "unfinished" | "missing";
 
 /** Flows: jobs that depend on each other. */
-export interface Flows extends Omit<FlowQueries, "placesOf"> {
+export interface Flows extends FlowQueries {
   /** Writes a flow and all its jobs, or nothing; or finds the one of the same name and key. */
   create(flow: NewFlow): Promise<StartedFlow>;
   /** The same in the caller's transaction (read committed). Publish what is ready only after its commit. */
@@ -39,11 +40,6 @@ export interface Flows extends Omit<FlowQueries, "placesOf"> {
    * ones only these. Calls nothing back: what could start without them (their failure was ignored) goes on. Of a flow whose compensation failed: goes on with the compensation.
    */
   retry(id: string, nodes?: readonly string[]): Promise<Revived>;
-  /**
-   * The same for jobs of flows by their ids, failed compensations included: whoever retries dead jobs leaves these to their flows. Of
-   * one flow together. Ids that belong to no flow are left out of the answer.
-   */
-  reviveFlowNodes(jobs: readonly string[]): Promise<ReadonlyMap<string, Revived>>;
   /** Forgets an ended flow with its jobs, or nothing of it. */
   remove(id: string): Promise<FlowRemoved>;
   /** Follows up the end of these jobs now, if nobody has yet. */
@@ -126,17 +122,6 @@ export function createFlows(deps: FlowsDeps): { readonly flows: Flows; readonly 
     return revived;
   }
 
-  async function reviveFlowNodes(jobs: readonly string[]): Promise<ReadonlyMap<string, Revived>> {
-    const found = await repeatable(() => queries.placesOf(jobs));
-    const revived = new Map<string, Revived>();
-    for (const [flowId, places] of Map.groupBy(found, (place) => place.flowId)) {
-      const nodes = places.flatMap(({ node }) => node ?? []);
-      const answer = await retry(flowId, nodes.length === 0 ? undefined : nodes);
-      for (const { jobId } of places) revived.set(jobId, answer);
-    }
-    return revived;
-  }
-
   async function sweepStopping({ limit }: { limit: number }): Promise<Advanced> {
     // Index: flows_stopping.
     const { rows } = await database.query(`select id from ${table("flows")} where state = 'stopping' limit $1`, [
@@ -191,7 +176,6 @@ export function createFlows(deps: FlowsDeps): { readonly flows: Flows; readonly 
     },
     cancel,
     retry,
-    reviveFlowNodes,
     remove,
     follow,
     sweep: ({ limit }) => undone(() => advance.step({ limit }, sweepGraceMs)),

@@ -26,15 +26,7 @@ export interface FlowQueries {
   tree(id: string): Promise<readonly FlowNode[]>;
   /** The name of a job's node. */
   nodeOf(jobId: string): Promise<string | undefined>;
-  /** Where jobs stand in flows; without a node: a compensation. */
-  placesOf(jobs: readonly string[]): Promise<readonly FlowPlace[]>;
   outcomes(flowId: string, of: OutcomesOf): Promise<readonly NodeOutcome[]>;
-}
-
-interface FlowPlace {
-  readonly jobId: string;
-  readonly flowId: string;
-  readonly node: string | undefined;
 }
 
 /** Whose outcomes: a node by name, the nodes that a job comes after, or those that it has added. */
@@ -83,18 +75,7 @@ export function createFlowQueries(database: Database, table: TableName): FlowQue
 
   const nodeOf = { name: "warren_flow_node", text: `select name from ${nodes} where job_id = $1` };
 
-  // Index: primary key; flow_undos_job.
-  const placesOf = `select job_id, flow_id, name from ${nodes} where job_id = any ($1::uuid[])
-    union all
-    select job_id, flow_id, null from ${table("flow_undos")} where job_id = any ($1::uuid[])`;
-
   return {
-    placesOf: async (jobs) =>
-      (await database.query(placesOf, [jobs])).rows.map((row) => ({
-        jobId: String(row["job_id"]),
-        flowId: String(row["flow_id"]),
-        node: text(row["name"]),
-      })),
     nodeOf: async (jobId) => text((await database.run(nodeOf, [jobId]))[0]?.["name"]),
     find: async (id) => first(await database.run(find, [id])),
     findByKey: async (name, key) => first(await database.run(findByKey, [name, key])),

@@ -3,17 +3,18 @@ import { gateOfReady } from "../gate.ts";
 import type { SendableJob } from "../job.ts";
 import type { RunSql, TableName } from "../postgres/sql.ts";
 import type { LockedFlow } from "./advance.ts";
-import { stopReasons } from "./flow.ts";
+import {
+  chooseNodes,
+  doomedAmong,
+  type Refused,
+  type Revived,
+  refused,
+  undoDiscarded,
+  unfitAmong,
+  withoutJob,
+} from "./retriable.ts";
 import { skipJobs } from "./stop.ts";
 import { hasFailedParent, isHeld, readyJob } from "./unblock.ts";
-
-export type Revived =
-  | { readonly kind: "retried"; readonly nodes: readonly string[]; readonly ready: readonly SendableJob[] }
-  /** `FLOW_NOT_RETRIABLE`, `FLOW_NODE_UNKNOWN`, `FLOW_HISTORY_GONE`. */
-  | { readonly kind: "refused"; readonly code: ReviveRefusal; readonly detail: string }
-  | { readonly kind: "missing" };
-
-export type ReviveRefusal = "FLOW_NOT_RETRIABLE" | "FLOW_NODE_UNKNOWN" | "FLOW_HISTORY_GONE";
 
 export interface ReviveDeps {
   readonly table: TableName;
@@ -21,14 +22,12 @@ export interface ReviveDeps {
 }
 
 export interface Reviving {
-  readonly revived: Revived;
+  readonly revived: Exclude<Revived, { readonly kind: "missing" }>;
+  /** Skipped again: to be followed up after the commit. */
   readonly finished: readonly FinishedJob[];
 }
 
-const refused = (code: ReviveRefusal, detail: string): Reviving => ({
-  revived: { kind: "refused", code, detail },
-  finished: [],
-});
+const refuse = (revived: Refused): Reviving => ({ revived, finished: [] });
 
 /**
  * Opens failed nodes of a flow again, with what was cancelled or skipped because of them; nodes that have succeeded stay as they are.
@@ -44,21 +43,14 @@ export async function reviveIn(
   if (flow.state === "compensation_failed" && nodes === undefined) return retryUndo(run, flow.id, table);
   const isOpen =
     flow.state === "failed" || flow.state === "cancelled" || (flow.state === "running" && nodes !== undefined);
-  if (!isOpen) return refused("FLOW_NOT_RETRIABLE", `the flow is ${flow.state}`);
-  if (nodes !== undefined) {
-    const unknown = await unfitAmong(run, flow.id, nodes, table);
-    if (unknown !== undefined) return unknown;
-  }
+  if (!isOpen) return refuse(refused("FLOW_NOT_RETRIABLE", `the flow is ${flow.state}`));
+  const unfit = nodes && (await unfitAmong(run, flow.id, nodes, table));
+  if (unfit !== undefined) return refuse(unfit);
   const chosen = await chooseNodes(run, flow.id, nodes, table);
-  if (chosen.length === 0) return refused("FLOW_NOT_RETRIABLE", "no node of the flow has failed");
-  const gone = await run(
-    `select n.name from ${table("flow_nodes")} n
-     where n.job_id = any ($1::uuid[]) and not exists (select from ${table("jobs_history")} h where h.id = n.job_id) limit 1`,
-    [chosen],
-  );
-  if (gone.rows[0] !== undefined) {
-    return refused("FLOW_HISTORY_GONE", `the job of the node "${String(gone.rows[0]["name"])}" is past retention`);
-  }
+  if (chosen.length === 0) return refuse(refused("FLOW_NOT_RETRIABLE", "no node of the flow has failed"));
+  const doomed = nodes && (await doomedAmong(run, chosen, nodes, table));
+  const hindered = doomed ?? (await withoutJob(run, chosen, table));
+  if (hindered !== undefined) return refuse(hindered);
 
   await reopen(run, chosen, table);
   const names = await run(`select name from ${table("flow_nodes")} where job_id = any ($1::uuid[]) order by position`, [
@@ -85,50 +77,6 @@ export async function reviveIn(
   return { revived: { kind: "retried", nodes: names.rows.map((row) => String(row["name"])), ready }, finished };
 }
 
-/** Nodes named that do not exist, or have nothing to retry. */
-async function unfitAmong(run: RunSql, flowId: string, names: readonly string[], table: TableName) {
-  const { rows } = await run(
-    `select w.name, n.state from unnest($2::text[]) as w(name)
-     left join ${table("flow_nodes")} n on n.flow_id = $1 and n.name = w.name
-     where n.state is null or n.state in ('open', 'succeeded') limit 1`,
-    [flowId, names],
-  );
-  const [row] = rows;
-  if (row === undefined) return undefined;
-  const name = String(row["name"]);
-  if (row["state"] === null) return refused("FLOW_NODE_UNKNOWN", `the flow has no node "${name}"`);
-  return refused("FLOW_NOT_RETRIABLE", `the node "${name}" is ${row["state"] === "open" ? "not finished" : "done"}`);
-}
-
-/**
- * Named nodes, what comes after them and was skipped, and what their failure has cancelled. Index: flow_nodes_name (flow_id),
- * flow_edges_parent.
- */
-async function chooseNodes(
-  run: RunSql,
-  flowId: string,
-  names: readonly string[] | undefined,
-  table: TableName,
-): Promise<readonly string[]> {
-  const { rows } = await run(
-    `with recursive chosen as (
-       select job_id from ${table("flow_nodes")}
-       where flow_id = $1 and state in ('failed', 'cancelled', 'skipped') and (
-         reason in ('${stopReasons.failed}', '${stopReasons.cancelled}')
-         or case when $2::text[] is null then on_failure <> 'ignore' else name = any ($2) end
-       )
-       union
-       select n.job_id from chosen c
-       join ${table("flow_edges")} e on e.parent_id = c.job_id
-       join ${table("flow_nodes")} n on n.job_id = e.child_id
-       where n.state = 'skipped'
-     )
-     select job_id from chosen order by job_id`,
-    [flowId, names ?? null],
-  );
-  return rows.map((row) => String(row["job_id"]));
-}
-
 /** Nodes first: an edge is closed as soon as its parent's node says so. What comes after them and is done stays so. */
 async function reopen(run: RunSql, jobs: readonly string[], table: TableName): Promise<void> {
   await run(
@@ -137,17 +85,29 @@ async function reopen(run: RunSql, jobs: readonly string[], table: TableName): P
      where job_id = any ($1::uuid[])`,
     [jobs],
   );
-  for (const side of ["parent_id", "child_id"]) await refreshEdges(run, jobs, side, table);
+  await refreshEdges(run, jobs, table);
 }
 
-/** Edges say again what their parents' nodes say: of an edge whose child was not open, that may have changed unnoticed. */
-async function refreshEdges(run: RunSql, jobs: readonly string[], side: string, table: TableName): Promise<void> {
+/**
+ * Edges say again what their parents' nodes say: of an edge whose child was not open, that may have changed unnoticed. Locks them in a
+ * statement of its own, so that the next one sees the nodes of parents whose settlement it has waited for; in the order in which
+ * settlements come to them. Index: flow_edges_parent, primary key (child_id).
+ */
+async function refreshEdges(run: RunSql, jobs: readonly string[], table: TableName): Promise<void> {
+  const touched = "(e.parent_id = any ($1::uuid[]) or e.child_id = any ($1::uuid[]))";
+  await run(
+    `with locked as materialized (
+       select from ${table("flow_edges")} e where ${touched} order by e.parent_id, e.ctid for update
+     )
+     select count(*) from locked`,
+    [jobs],
+  );
   await run(
     `update ${table("flow_edges")} e
      set blocking = p.state <> 'succeeded' and (p.state = 'open' or p.on_failure <> 'ignore'),
        failed = p.state not in ('open', 'succeeded')
      from ${table("flow_nodes")} p, ${table("flow_nodes")} c
-     where e.${side} = any ($1::uuid[]) and p.job_id = e.parent_id and c.job_id = e.child_id and c.state = 'open'`,
+     where ${touched} and p.job_id = e.parent_id and c.job_id = e.child_id and c.state = 'open'`,
     [jobs],
   );
 }
@@ -191,6 +151,8 @@ const stateSql = (table: TableName): string => `case
 
 /** The compensation that failed runs again; what it held up follows. */
 async function retryUndo(run: RunSql, flowId: string, table: TableName): Promise<Reviving> {
+  const discarded = await undoDiscarded(run, flowId, table);
+  if (discarded !== undefined) return refuse(discarded);
   const { rows } = await run(
     `update ${table("flow_undos")} u set state = 'started', reason = null
      from ${table("flow_nodes")} n

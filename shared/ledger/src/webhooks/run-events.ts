@@ -57,7 +57,7 @@ export type SkipReason =
   | "forgotten"
   /** Routing threw. */
   | "route_failed"
-  /** A dead job cannot come back: it is part of a flow, or another job holds its unique key. */
+  /** A dead job cannot come back: its flow cannot be retried, or another job holds its unique key. */
   | "job_held"
   | "body_not_kept"
   /** Rejected again; of requests that are verified again. */
@@ -84,7 +84,7 @@ interface Planned {
 
 /**
  * Runs events again, in the transaction of `run`: nothing is there before it commits, and no other run of the same event meets it. Locks
- * request rows in id order, then dead jobs in id order, then what enqueuing locks.
+ * request rows in id order, then what the retry of dead jobs locks, then what enqueuing locks.
  */
 export async function runEvents(
   ledger: RunningLedger,

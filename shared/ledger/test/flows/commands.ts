@@ -12,6 +12,7 @@ import {
   maxStalls,
   mayRun,
   retry,
+  retryJobs,
   settle,
   stop,
   undoNext,
@@ -181,14 +182,25 @@ const cancelJob = (index: number): Command =>
 const retryFlow = (index: number | undefined): Command =>
   command(index === undefined ? "retry the flow" : `retry node ${index}`, async (model, real) => {
     const node = index === undefined ? undefined : pick([...model.nodes.keys()], index);
-    const answer = await real.ledgers[0].flows.retry(real.flow.id, node === undefined ? undefined : [node]);
-    const expected = retry(model, node);
-    if (expected === undefined) expect(answer).toMatchObject({ kind: "refused", code: "FLOW_NOT_RETRIABLE" });
-    else
-      expect({ kind: answer.kind, nodes: answer.kind === "retried" ? new Set(answer.nodes) : undefined }).toEqual({
-        kind: "retried",
-        nodes: new Set(expected),
-      });
+    const names = node === undefined ? undefined : [node];
+    const answer = await real.ledgers[0].flows.retry(real.flow.id, names);
+    const expected = retry(model, names);
+    if ("refused" in expected) expect(answer).toMatchObject({ kind: "refused", code: expected.refused });
+    else {
+      const nodes = answer.kind === "retried" ? new Set(answer.nodes) : undefined;
+      expect({ kind: answer.kind, nodes }).toEqual({ kind: "retried", nodes: new Set(expected.opened) });
+    }
+  });
+
+const bulkRetry = (states: readonly ("dead" | "cancelled")[]): Command =>
+  command(`bulk retry of the ${states.join(" and ")}`, async (model, real) => {
+    const [{ control }, other] = real.ledgers;
+    const counted = await control.bulk.count("retry", { states });
+    const { id } = await control.bulk.start({ action: "retry", filter: { states }, by: "model", reason: "TEST" });
+    while ((await other.control.bulk.step()) !== undefined);
+    const expected = retryJobs(model, states);
+    expect(await control.bulk.find(id)).toMatchObject({ state: "done", ...expected });
+    expect(counted).toBe(expected.matched);
   });
 
 interface Addition {
@@ -352,6 +364,7 @@ export const commands: fc.Arbitrary<Command>[] = [
   fc.constant(cancelFlow()),
   nat.map(cancelJob),
   fc.option(nat, { nil: undefined }).map(retryFlow),
+  fc.constantFrom(["dead"] as const, ["cancelled"] as const, ["dead", "cancelled"] as const).map(bulkRetry),
   fc.boolean().map(undoStep),
 ];
 

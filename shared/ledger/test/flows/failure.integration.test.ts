@@ -182,28 +182,6 @@ test("a cancelled flow can be retried; one that is under way, succeeded or was u
   expect(await world.ledger.flows.retry("01890000-0000-7000-8000-000000000000")).toEqual({ kind: "missing" });
 });
 
-test("dead jobs of flows are retried by their ids through their flows, compensations included", async () => {
-  const flow = await world.ledger.flows.create(
-    aFlow({ a: { onFailure: "continue" }, b: { onFailure: "continue" }, c: ["a"] }),
-  );
-  await world.end(flow, "a", failed);
-  await world.end(flow, "b", failed);
-  const undone = await world.ledger.flows.create(aFlow({ a: { compensation: undo }, b: ["a"] }));
-  await world.end(undone, "a", done());
-  await world.end(undone, "b", failed);
-  await world.undoNext(undone, failed);
-  const undoJob = (await world.ledger.flows.tree(undone.id))[0]!.compensation!.jobId!;
-  const stranger = "01890000-0000-7000-8000-000000000000";
-  const revived = await world.ledger.flows.reviveFlowNodes([flow.jobs["a"]!, flow.jobs["b"]!, undoJob, stranger]);
-  expect(Object.fromEntries(revived)).toMatchObject({
-    [flow.jobs["a"]!]: { kind: "retried", nodes: ["a", "b", "c"] },
-    [undoJob]: { kind: "retried", nodes: ["a"] },
-  });
-  expect(revived.has(stranger)).toBe(false);
-  expect(await world.states(flow)).toEqual({ a: "ready", b: "ready", c: "blocked" });
-  expect(await world.undoNext(undone)).toBe("a");
-});
-
 test("a flow whose jobs are past retention is not retried by halves", async () => {
   const flow = await world.ledger.flows.create(aFlow({ a: [], b: ["a"] }));
   await world.end(flow, "a", failed);

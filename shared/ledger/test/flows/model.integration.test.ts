@@ -19,7 +19,8 @@ test("property: whatever happens to a flow, dependencies hold, it ends, and what
   timeout: propertyTimeout(300_000),
 }, async () => {
   const other = await world.world.openAnother();
-  const tables = ["jobs", "jobs_history", "workers", "flows", "flow_nodes", "flow_edges", "flow_signals", "flow_undos"];
+  const flows = ["flows", "flow_nodes", "flow_edges", "flow_signals", "flow_undos"];
+  const tables = ["jobs", "jobs_history", "workers", "bulk_operations", "bulk_targets", ...flows];
 
   await fc.assert(
     fc.asyncProperty(plans, fc.commands(commands, { maxCommands: 40, size: "max" }), async (plan, sequence) => {

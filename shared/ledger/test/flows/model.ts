@@ -118,18 +118,25 @@ export function undoNext(model: Model): void {
   else next.state = "started";
 }
 
-/** What a retry opens again: `undefined` when it is refused. */
-export function retry(model: Model, node?: string): readonly string[] | undefined {
-  if (model.flow === "compensation_failed" && node === undefined) {
+export type RetryRefusal = "FLOW_NOT_RETRIABLE" | "FLOW_PARENT_FAILED";
+
+/** What a retry opens again, or why it is refused, and which nodes could only be skipped again. */
+export type Retried =
+  | { readonly opened: readonly string[] }
+  | { readonly refused: RetryRefusal; readonly doomed: readonly string[] };
+
+const refused = (code: RetryRefusal, doomed: readonly string[] = []): Retried => ({ refused: code, doomed });
+
+export function retry(model: Model, names?: readonly string[]): Retried {
+  if (model.flow === "compensation_failed" && names === undefined) {
     const broken = model.undos.find(({ state }) => state === "failed")!;
     broken.state = "started";
     model.flow = "compensating";
-    return [broken.node];
+    return { opened: [broken.node] };
   }
   const over = model.flow === "failed" || model.flow === "cancelled";
-  if (!over && !(model.flow === "running" && node !== undefined)) return undefined;
-  const named = node === undefined ? undefined : model.nodes.get(node)!;
-  if (named !== undefined && !failed(named)) return undefined;
+  if (!over && !(model.flow === "running" && names !== undefined)) return refused("FLOW_NOT_RETRIABLE");
+  if (names?.some((name) => !failed(model.nodes.get(name)!))) return refused("FLOW_NOT_RETRIABLE");
   const chosen = new Set<string>();
   const choose = (one: ModelNode): void => {
     if (chosen.has(one.name)) return;
@@ -139,10 +146,12 @@ export function retry(model: Model, node?: string): readonly string[] | undefine
     }
   };
   for (const one of model.nodes.values()) {
-    const wanted = named === undefined ? one.policy !== "ignore" : one === named;
+    const wanted = names === undefined ? one.policy !== "ignore" : names.includes(one.name);
     if (failed(one) && (one.stopped || wanted)) choose(one);
   }
-  if (chosen.size === 0) return undefined;
+  if (chosen.size === 0) return refused("FLOW_NOT_RETRIABLE");
+  const doomed = (names ?? []).filter((name) => isDoomed(model, name, chosen));
+  if (doomed.length > 0) return refused("FLOW_PARENT_FAILED", doomed);
   for (const one of model.nodes.values()) {
     if (isOpen(one) && one.job !== "blocked") one.letGo = true;
   }
@@ -158,7 +167,49 @@ export function retry(model: Model, node?: string): readonly string[] | undefine
   }
   model.flow = "running";
   model.cause = undefined;
-  return [...chosen];
+  return { opened: [...chosen] };
+}
+
+/** Whether a node, opened with `chosen`, could only be skipped again. */
+function isDoomed(model: Model, name: string, chosen: ReadonlySet<string>): boolean {
+  const node = model.nodes.get(name)!;
+  return (
+    !node.eager &&
+    parents(model, node).some(
+      (parent) =>
+        parent.policy !== "ignore" && (chosen.has(parent.name) ? isDoomed(model, parent.name, chosen) : failed(parent)),
+    )
+  );
+}
+
+/**
+ * What a retry of jobs by their states does: those of the flow together, those that could only be skipped again left out, and the
+ * compensation that failed. Answers how many come back, and how many are refused by code.
+ */
+export function retryJobs(model: Model, states: readonly ("dead" | "cancelled")[]) {
+  const wanted = (node: ModelNode): boolean =>
+    failed(node) && states.includes(node.node === "failed" ? "dead" : "cancelled");
+  let names = [...model.nodes.values()].filter(wanted).map(({ name }) => name);
+  const broken = states.includes("dead") && model.undos.some(({ state }) => state === "failed");
+  const matched = names.length + (broken ? 1 : 0);
+  const skips: Partial<Record<Lowercase<RetryRefusal>, number>> = {};
+  let changed = 0;
+  while (names.length > 0) {
+    const answer = retry(model, names);
+    if ("opened" in answer) {
+      changed += names.length;
+      break;
+    }
+    const left = answer.doomed.length > 0 ? answer.doomed : names;
+    const code = answer.refused.toLowerCase() as Lowercase<RetryRefusal>;
+    skips[code] = (skips[code] ?? 0) + left.length;
+    names = names.filter((name) => !left.includes(name));
+  }
+  if (broken) {
+    retry(model);
+    changed += 1;
+  }
+  return { matched, changed, skips };
 }
 
 /** Whether `to` waits for `from`, directly or not, or is it. */
