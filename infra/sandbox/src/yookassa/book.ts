@@ -11,15 +11,16 @@ export interface StoredPayment {
   readonly capture: boolean;
 }
 
+/** The oldest go first. */
+const mostPayments = 50_000;
+
 /** The stand-in's payments and refunds: bounded, and with a folder kept over restarts (a line per change, compacted at opening). */
 export class Book {
   readonly #payments = new Map<string, StoredPayment>();
   readonly #refunds = new Map<string, Refund>();
   readonly #file: string | undefined;
-  readonly #limit: number;
 
-  constructor(folder: string | undefined, limit: number) {
-    this.#limit = limit;
+  constructor(folder: string | undefined) {
     this.#file = folder === undefined ? undefined : join(folder, "payments.jsonl");
     if (folder === undefined || this.#file === undefined) return;
     mkdirSync(folder, { recursive: true });
@@ -46,7 +47,7 @@ export class Book {
   putPayments(stored: readonly StoredPayment[]): void {
     for (const one of stored) {
       this.#payments.set(one.payment.id, one);
-      if (this.#payments.size > this.#limit) this.#payments.delete(this.#payments.keys().next().value ?? "");
+      if (this.#payments.size > mostPayments) this.#payments.delete(this.#payments.keys().next().value ?? "");
     }
     this.#write(stored);
   }
@@ -74,7 +75,7 @@ export class Book {
       else this.#payments.set(data.payment.id, data);
     }
     for (const id of this.#payments.keys()) {
-      if (this.#payments.size <= this.#limit) break;
+      if (this.#payments.size <= mostPayments) break;
       this.#payments.delete(id);
     }
     const kept = [...this.#payments.values(), ...[...this.#refunds.values()].map((made) => ({ refund: made }))];

@@ -20,8 +20,6 @@ export interface YookassaOptions {
   readonly secretKey?: string;
   /** Folder that keeps the payments over restarts; without it they go with the process. */
   readonly dataDir?: string;
-  /** Default 50,000; the oldest go first. */
-  readonly maxPayments?: number;
   /** For tests of the 24 hours that idempotence keys live. Default `Date.now`. */
   readonly now?: () => number;
 }
@@ -53,7 +51,7 @@ const keptCalls = 10_000;
 /** Starts the stand-in. Throws the operating system's error (`EADDRINUSE`) when the port cannot be had. */
 export async function startYookassa(options: YookassaOptions): Promise<YookassaStandIn> {
   const { host = "127.0.0.1", shopId = "sandbox-shop", secretKey = "sandbox-secret", now = Date.now } = options;
-  const book = new Book(options.dataDir, options.maxPayments ?? 50_000);
+  const book = new Book(options.dataDir);
   const faults = new YookassaFaultSwitch();
   const memory = new IdempotenceMemory(now);
   const calls: YookassaCall[] = [];

@@ -15,8 +15,6 @@ export interface LocalRabbitOptions {
   /** Default of each port: a free one. All listen on 127.0.0.1 only. */
   readonly amqpPort?: number;
   readonly managementPort?: number;
-  readonly distributionPort?: number;
-  readonly epmdPort?: number;
   /** Default 60 s. */
   readonly startTimeoutMs?: number;
 }
@@ -52,8 +50,8 @@ export async function startLocalRabbit(options: LocalRabbitOptions): Promise<Loc
   const ports: Ports = {
     amqp: options.amqpPort ?? (await freePort()),
     management: options.managementPort ?? (await freePort()),
-    distribution: options.distributionPort ?? (await freePort()),
-    epmd: options.epmdPort ?? (await freePort()),
+    distribution: await freePort(),
+    epmd: await freePort(),
   };
   const node: Node = {
     scripts,
