@@ -55,12 +55,12 @@ describe("a form is read as browsers read it", () => {
 
 // Node's parser takes eight seconds for the first of these
 test.for(["a&", "&", "=", "a=&", "%41", "%", "+", "a=1&a=2&", "%E2%82%AC&"])(
-  "a megabyte of %j is read within 150 ms",
+  "a megabyte of %j is read within a second",
   (filler) => {
     const body = Buffer.from(filler.repeat(1_048_576 / filler.length));
     const before = process.cpuUsage();
     parseForm(body);
-    expect(process.cpuUsage(before).user).toBeLessThan(150_000);
+    expect(process.cpuUsage(before).user).toBeLessThan(1_000_000);
   },
 );
 
