@@ -51,16 +51,17 @@ export function createFlowQueries(database: Database, table: TableName): FlowQue
   // Index: flow_nodes_name (flow_id), primary keys.
   const tree = `select n.name, n.job_id, n.definition, n.queue, coalesce(j.state, n.state) as state, n.on_failure, n.reason,
       n.finished_at, a.name as added_by,
-      case when n.compensation is not null then coalesce(u.state, 'none') end as undo_state, u.job_id as undo_job_id,
-      array(
-        select p.name from ${edges} e join ${nodes} p on p.job_id = e.parent_id
-        where e.child_id = n.job_id and e.kind = 'after' order by p.position, p.name
-      ) as after
+      case when n.compensation is not null then coalesce(u.state, 'none') end as undo_state, u.job_id as undo_job_id
     from ${nodes} n
     left join ${table("jobs")} j on j.id = n.job_id
     left join ${nodes} a on a.job_id = n.added_by
     left join ${table("flow_undos")} u on u.node_id = n.job_id
     where n.flow_id = $1 order by n.position, n.job_id`;
+  // All of the flow in one join: node by node, a plan made for a wide fan-in would read all edges for each. Index: as above, flow_edges (child_id).
+  const after = `select e.child_id, p.name from ${nodes} n
+    join ${edges} e on e.child_id = n.job_id
+    join ${nodes} p on p.job_id = e.parent_id
+    where n.flow_id = $1 and e.kind = 'after' order by p.position, p.name`;
   const outcome = `n.name, n.job_id, n.definition, n.state, n.result, n.reason`;
   // Index: flow_nodes_name; flow_edges primary key (child_id).
   const byName = {
@@ -81,7 +82,13 @@ export function createFlowQueries(database: Database, table: TableName): FlowQue
     findByKey: async (name, key) => first(await database.run(findByKey, [name, key])),
     list: async ({ state, name, before, limit }) =>
       (await database.query(list, [state ?? null, name ?? null, before ?? null, limit])).rows.map(flowRecord),
-    tree: async (id) => (await database.query(tree, [id])).rows.map(flowNode),
+    tree: async (id) => {
+      const { rows } = await database.query(tree, [id]);
+      // a node is written with its edges, so that those of each node read are there now
+      const edgesNow = await database.query(after, [id]);
+      const parents = Map.groupBy(edgesNow.rows, (row) => row["child_id"]);
+      return rows.map((row) => flowNode(row, parents.get(row["job_id"]) ?? []));
+    },
     outcomes: async (flowId, of) => {
       const rows =
         "node" in of
@@ -116,7 +123,7 @@ function flowRecord(row: Row): FlowRecord {
   };
 }
 
-function flowNode(row: Row): FlowNode {
+function flowNode(row: Row, parents: readonly Row[]): FlowNode {
   const undo = text(row["undo_state"]);
   return {
     name: String(row["name"]),
@@ -126,7 +133,7 @@ function flowNode(row: Row): FlowNode {
     state: row["state"] as FlowNode["state"],
     onFailure: row["on_failure"] as FailurePolicy,
     reason: text(row["reason"]),
-    after: row["after"] as readonly string[],
+    after: parents.map(({ name }) => String(name)),
     addedBy: text(row["added_by"]),
     compensation: undo === undefined ? undefined : { state: undo as UndoState, jobId: text(row["undo_job_id"]) },
     finishedAt: date(row["finished_at"]),
