@@ -118,7 +118,7 @@ export function undoNext(model: Model): void {
   else next.state = "started";
 }
 
-export type RetryRefusal = "FLOW_NOT_RETRIABLE" | "FLOW_PARENT_FAILED";
+type RetryRefusal = "FLOW_NOT_RETRIABLE" | "FLOW_PARENT_FAILED";
 
 /** What a retry opens again, or why it is refused, and which nodes could only be skipped again. */
 export type Retried =
