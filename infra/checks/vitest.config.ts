@@ -5,7 +5,10 @@ import { defineConfig } from "vitest/config";
 const integrationSetup = ["@warren/testing/vitest-setup"];
 const propertiesSetup = [fileURLToPath(new URL("properties-setup.ts", import.meta.url))];
 
-/** `checks` judges the repository itself; `unit` needs nothing, `integration` a broker and a database, `e2e` whole processes. */
+/**
+ * `checks` judges the repository itself; `unit` needs nothing, `integration` a broker and a database, `e2e` whole processes. Without
+ * `isolate`, files of one worker share their modules, which are then loaded once: a test file leaves nothing changed behind.
+ */
 export default defineConfig({
   test: {
     // bounds for what never happens, as in `waitFor`: a busy machine must not reach them
@@ -20,6 +23,7 @@ export default defineConfig({
           testTimeout: propertyTimeout(30_000),
           hookTimeout: propertyTimeout(30_000),
           setupFiles: propertiesSetup,
+          isolate: false,
         },
       },
       { test: { name: "checks", include: ["infra/checks/test/**/*.test.ts"] } },
@@ -33,6 +37,7 @@ export default defineConfig({
           setupFiles: propertiesSetup,
           hookTimeout: 60_000,
           maxWorkers: 3,
+          isolate: false,
         },
       },
       {

@@ -58,10 +58,10 @@ test("dead jobs that a bulk retry brings back, flows among them, are published a
   const part = (name: string) => step(flaky, {}, { name, onFailure: "continue" });
   const flow = await bench.client.startFlow(chord("two", [part("a"), part("b")], step(last, {})));
   for (const { id } of jobs) await bench.until(id, "dead");
-  isMended = true;
   await bench.dispatcher();
   const filter = { reason: "JOB_ATTEMPTS_EXHAUSTED" };
   await waitFor(async () => (await bench.ledger.flows.find(flow.id))?.state === "failed");
+  isMended = true;
   expect(await control.bulk.count("retry", filter)).toBe(4);
   await control.bulk.start("retry", { filter, by: "anna", reason: "mended", rate: 100 });
   for (const { id } of jobs) {

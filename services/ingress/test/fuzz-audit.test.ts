@@ -1,11 +1,18 @@
-import { describe, expect, test } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
 import { auditCall, failureIn } from "./fuzz/api-audit.ts";
 import { apiInputOf } from "./fuzz/api-inputs.ts";
 import { audit, growth, type KeptRequest, leaksIn } from "./fuzz/audit.ts";
 import type { Answer, Conversation } from "./fuzz/conversation.ts";
 import { correlationIdOf, inputOf } from "./fuzz/inputs.ts";
+import { nowMs, signing } from "./signed.ts";
 
 const seed = 7;
+
+// inputs are signed at the time of their making
+afterAll(() => {
+  signing.atMs = nowMs;
+});
+
 const correlationId = correlationIdOf(seed, 1);
 const accepted: Answer = { status: 202, code: undefined, receipt: "accepted", correlationId };
 const answered = (status: number, code?: string): Answer => ({ status, code, receipt: undefined, correlationId });
