@@ -169,9 +169,13 @@ test("a job whose lease was lost in mid-transaction commits nothing of it", asyn
     const job = await platform.ledger.findJob(jobId);
     return job?.state === "running" ? job : undefined;
   });
+  // the worker may still hold the message, and must not begin the next attempt before this one is over
+  await platform.ledger.limits.pause(running.queue, {});
   // the dispatcher takes the job away from a worker that it holds for dead
-  const beat = (await platform.ledger.beats()).find((one) => one.id === running.workerId);
-  await platform.ledger.expireWorker({ id: String(running.workerId), beatSeq: beat?.beatSeq ?? "" });
+  await waitFor(async () => {
+    const beat = (await platform.ledger.beats()).find((one) => one.id === running.workerId);
+    return beat !== undefined && (await platform.ledger.expireWorker(beat)).expired;
+  });
   await waitFor(async () => /warren_job_attempts_total\{.*outcome="fenced".*\} 1/.test(await platform.metricsText()), {
     what: "the refused completion",
   });

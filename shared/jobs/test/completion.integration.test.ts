@@ -82,13 +82,13 @@ test("a job that was taken away refuses its old handler's completion, and the ef
     }),
   ]);
   const { id } = await bench.client.enqueue(pay, {});
+  const second = crypto.randomUUID();
+  await bench.ledger.registerWorker({ id: second, host: "x", pid: 1, version: "", queues: [], concurrency: 1 });
   await bench.until(id, "running");
   await waitFor(async () => {
     const beat = (await bench.ledger.beats()).find((one) => one.id === first.id);
     return beat !== undefined && (await bench.ledger.expireWorker(beat)).expired;
   });
-  const second = crypto.randomUUID();
-  await bench.ledger.registerWorker({ id: second, host: "x", pid: 1, version: "", queues: [], concurrency: 1 });
   expect(await bench.ledger.claim({ workerId: second, ids: [id] })).toHaveLength(1);
   go();
   const fenced = { job: "pay", outcome: "fenced" };
