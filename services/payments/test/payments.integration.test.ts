@@ -162,19 +162,24 @@ describe("YooKassa's API", () => {
 
 test("a job whose lease was lost in mid-transaction commits nothing of it", async () => {
   await using platform = await startPlatform();
+  const { ledger } = platform;
   const id = platform.pay("succeeded");
-  platform.yookassa.setFault({ kind: "slow", delayMs: 1_000, times: 1 });
-  const [jobId = ""] = await platform.notify(notification(id));
-  const running = await waitFor(async () => {
-    const job = await platform.ledger.findJob(jobId);
-    return job?.state === "running" ? job : undefined;
-  });
-  // the worker may still hold the message, and must not begin the next attempt before this one is over
-  await platform.ledger.limits.pause(running.queue, {});
-  // the dispatcher takes the job away from a worker that it holds for dead
-  await waitFor(async () => {
-    const beat = (await platform.ledger.beats()).find((one) => one.id === running.workerId);
-    return beat !== undefined && (await platform.ledger.expireWorker(beat)).expired;
+  const payments = ledger.table("payments");
+  await ledger.transaction(async (run) => {
+    await run(`lock table ${payments} in share mode`, []);
+    const [jobId = ""] = await platform.notify(notification(id));
+    const waiting = "select from pg_locks where relation = $1::regclass and not granted";
+    await waitFor(async () => (await ledger.query(waiting, [payments])).rows.length === 1, {
+      what: "the handler's transaction to wait for the lock",
+    });
+    const running = await ledger.findJob(jobId);
+    // the worker may still hold the message, and must not begin the next attempt before this one is over
+    await ledger.limits.pause(running?.queue ?? "", {});
+    // the dispatcher takes the job away from a worker that it holds for dead
+    await waitFor(async () => {
+      const beat = (await ledger.beats()).find((one) => one.id === running?.workerId);
+      return beat !== undefined && (await ledger.expireWorker(beat)).expired;
+    });
   });
   await waitFor(async () => /warren_job_attempts_total\{.*outcome="fenced".*\} 1/.test(await platform.metricsText()), {
     what: "the refused completion",
